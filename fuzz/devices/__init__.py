@@ -1,0 +1,73 @@
+"""Device classes: what a device understands, its requests as bytes and its answers as data.
+
+A class knows nothing of rings, descriptors or targets: it says which bytes the device may read, how
+many it may write, and whether what it wrote is right. How the bytes are cut into elements is the
+program's business, and must not matter (2.7.4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from fuzz.program import Limits, Request
+
+
+def accept(used: int, data: bytes) -> str:
+    """An answer about which nothing can be said."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request, before it is cut: bytes to read, room to write, and what a right answer is.
+
+    *check* gets the used length and the device-writable bytes in order, and returns what is wrong
+    with them in a few words, or ''. *completes*: whether the device owes an answer at all (a network
+    receive buffer may wait for ever).
+    """
+
+    readable: bytes
+    writable: int
+    check: Callable[[int, bytes], str] = accept
+    completes: bool = True
+
+
+class Choices(Protocol):
+    """Where decisions come from: see fuzz.generate."""
+
+    def integer(self, low: int, high: int) -> int:
+        """A number in low..high."""
+        ...
+
+
+class DeviceClass(Protocol):
+    """One class of device. A fresh instance serves one run of one program."""
+
+    name: str
+
+    def draw(self, choices: Choices, queue: int, limits: Limits) -> tuple[Request, tuple[int, ...]]:
+        """A request for *queue* and a cut. Never looks at anything but the choices and the limits."""
+        ...
+
+    def words(self, request: Request) -> str | None:
+        """What is wrong with a request that a person wrote (unknown kind, field or value), or None."""
+        ...
+
+    def message(self, request: Request, buffer: int, queue: int) -> Message:
+        """The bytes of *request*, which becomes the buffer with serial number *buffer*."""
+        ...
+
+
+CLASSES = ("any", "blk", "net")
+
+
+def load(name: str, hints: dict[str, int]) -> DeviceClass:
+    """A fresh instance of the class *name*; KeyError if there is none. *hints*: facts such as the capacity."""
+    if name not in CLASSES or name == "any":
+        raise KeyError(name)
+    module = import_module(f"fuzz.devices.{name}")
+    device: DeviceClass = module.Device(hints)
+    return device

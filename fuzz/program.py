@@ -1,0 +1,172 @@
+"""A test program: frozen data that says what the driver does, and nothing about any target's state.
+
+A whole program exists before any of it runs. A seed, Hypothesis, a fuzzer's bytes, a corpus file and
+a person all make the same thing. Knows the words of the specification; must not know targets.
+
+Every program means something on every target: execution clamps what can't be done (a supply that
+doesn't fit is left out, ``receive 9`` with two outstanding receives two) by rules that depend on the
+program alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Union
+
+from oracles import spec
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a device class, e.g. ``read sector=0 length=4096``; the class turns it into bytes."""
+
+    kind: str
+    fields: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Put one buffer in the ring (2.7.13, 2.8.21).
+
+    Either *readable* and *writable* element lengths are given, or a *request* with the *cut* that
+    divides its bytes into elements (lengths, the last one repeated until nothing is left; readable
+    and writable bytes never share an element).
+    """
+
+    readable: tuple[int, ...] = ()
+    writable: tuple[int, ...] = ()
+    request: Request | None = None
+    cut: tuple[int, ...] = ()
+    #: how many leading elements stay direct when the rest goes into an indirect table; None: no table.
+    #: More than 0 exists on split rings only (2.7.5.3.2); packed lists never mix (2.8.5), so there it counts as 0.
+    indirect: int | None = None
+    held: bool = False  # written, but made available only together with the next one that isn't held
+    gap: bool = False  # done while the device is between «ring drained» and «doorbell armed», where a target can
+    answer: int | None = None  # class «any»: bytes the device is asked to write; None: all
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Make held buffers available, without a notification."""
+
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Publish what is held and notify the device if its event suppression asks for it; *force*: in any case."""
+
+    force: bool = False
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait until *count* buffers are used (or all that are owed), and reclaim exactly so many.
+
+    *asleep*: look at the ring only after a notification, or when re-arming says that something is there.
+    """
+
+    count: int = 1
+    asleep: bool = False
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """Write our event suppression: *mode* is enable, disable or event; event: *ahead* used buffers (split)
+    or descriptors (packed) past the place up to which we have received."""
+
+    mode: str = "enable"
+    ahead: int = 0
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Device reset and set-up anew (2.4, 3.1.1), with whatever is in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReset:
+    """Reset one queue and enable it again (2.6.1), with *size* entries if not 0."""
+
+    size: int = 0
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Stop one queue and start it where it stopped (vhost-user: GET_VRING_BASE, then SET_VRING_BASE and KICK)."""
+
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """Move a lever of the target: how it behaves within what is legal. Targets without it ignore the step."""
+
+    name: str
+    value: str
+
+
+Step = Union[Supply, Publish, Notify, Receive, Suppress, Reset, QueueReset, Restart, Lever]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One virtqueue as the program wants it; *start*: the position counters begin there, where a target can."""
+
+    size: int
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What runs: layout, queues, features, device class, then steps in order."""
+
+    layout: str = spec.SPLIT
+    queues: tuple[Queue, ...] = (Queue(8),)
+    features: int = spec.VERSION_1  # ring features wanted, as bits; RING_PACKED follows from the layout
+    device: str = "any"
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def in_order(self) -> bool:
+        """Whether VIRTIO_F_IN_ORDER is wanted."""
+        return bool(self.features & spec.IN_ORDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be drawn for a kind of target: static facts, known before any program is generated.
+
+    Generation never looks at a running target; a lever that a target lacks is simply never drawn.
+    """
+
+    layouts: tuple[str, ...] = spec.LAYOUTS
+    in_order: tuple[bool, ...] = (False, True)
+    features: int = spec.INDIRECT_DESC | spec.EVENT_IDX  # optional bits to draw from
+    split_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 64, 256)
+    packed_sizes: tuple[int, ...] = (1, 2, 3, 5, 7, 8, 16, 64, 256)
+    device: str = "any"
+    queues: int = 1
+    #: steps beyond supply, publish, notify, receive, suppress
+    actions: frozenset[str] = frozenset({"reset", "queue_reset", "restart", "gap", "start", "asleep"})
+    levers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    mixed_indirect: bool = True  # direct descriptors followed by an indirect one (A13 of the ambiguities)
+    longest_table: int = 0  # most entries of an indirect table beyond the queue size rule; 0: the queue size
+    empty_elements: bool = False
+    longest_element: int = 4096
+    steps: int = 120
+    hints: tuple[tuple[str, int], ...] = field(default=())  # facts for the device class (capacity, …)
+
+
+def weight(program: Program) -> tuple[int, int, int, str]:
+    """Order of preference among programs that show the same thing: fewer steps, fewer bytes, smaller numbers."""
+    numbers = 0
+    for step in program.steps:
+        if isinstance(step, Supply):
+            numbers += 1 + len(step.readable) + len(step.writable) + sum(step.readable) + sum(step.writable)
+    return len(program.steps), numbers, sum(queue.size for queue in program.queues), repr(program)

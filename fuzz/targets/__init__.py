@@ -1,0 +1,144 @@
+"""Targets: ways to reach an implementation, and the one interface through which a program drives it.
+
+A target knows how to start, reach and end an implementation; shared memory, notifications, set-up
+and reset. It never sees a program, and never judges: it says what happened to the process or the
+socket, and hands over memory. Targets load by name and late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, Union
+
+from fuzz.program import Limits
+from oracles.trace import Called, Stored
+
+
+class TargetError(Exception):
+    """The target could not be reached, started or set up: not a verdict on it. One line, ends in exit code 3."""
+
+
+class TargetDied(Exception):
+    """The target's process ended or its connection broke while it was in use. One line: how, with its last words."""
+
+
+class TargetHung(Exception):
+    """The target answers no request any more (control messages; used buffers are the oracle's business)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """Where a queue lies: offsets into the session's memory; positions to start from (3.1.1 step 7).
+
+    Split: *available* and *used* are idx values. Packed: position | wrap << 15 of either side.
+    """
+
+    size: int
+    descriptor: int
+    driver: int
+    device: int
+    available: int = 0
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a target offers, as found by asking it: feature bits, queues, configuration space."""
+
+    features: int
+    queues: int
+    config: bytes = b""
+    details: tuple[tuple[str, str], ...] = field(default=())  # what else is worth printing: name, value
+
+
+Memory = Union[bytearray, memoryview]
+
+
+class Session(Protocol):
+    """A live connection. All offsets are into ``memory``; the device knows offset 0 as ``address``."""
+
+    memory: memoryview  # format B, writable, shared with the device
+    address: int
+    proof: int  # so many surviving prefill bytes in a row prove that the device did not write there
+
+    def start(self, features: int, queues: list[QueueConfig]) -> None:
+        """Initialize the device with these features and queues; afterwards they are live."""
+        ...
+
+    def notify(self, queue: int) -> None:
+        """Send an available buffer notification."""
+        ...
+
+    def called(self, queue: int, seconds: float) -> bool:
+        """Whether a used buffer notification arrived, waiting up to *seconds*; it is consumed."""
+        ...
+
+    def log(self, queue: int) -> list[Stored | Called] | None:
+        """What the device stored and signalled since the last call, in order; None: this target logs nothing,
+        look at memory instead. With a log, the device has nothing more to do after notify() returned."""
+        ...
+
+    def stop(self, queue: int) -> int:
+        """Stop a queue and return the position that the device reports (2.7 idx; packed 32-bit form)."""
+        ...
+
+    def resume(self, queue: int, config: QueueConfig) -> None:
+        """Start a stopped or reset queue with this configuration."""
+        ...
+
+    def reset(self) -> None:
+        """Device reset; start() must follow."""
+        ...
+
+    def reset_queue(self, queue: int) -> None:
+        """Reset one queue (RING_RESET); resume() must follow."""
+        ...
+
+    def lever(self, name: str, value: str) -> None:
+        """Move a lever; unknown ones are ignored."""
+        ...
+
+    def answer(self, queue: int, length: int | None) -> None:
+        """The next buffer supplied asks for *length* written bytes (class «any» on targets that are ours)."""
+        ...
+
+    def at_gap(self, queue: int, action: Callable[[], None]) -> bool:
+        """Run *action* when the device is next between «ring drained» and «doorbell armed»; False: can't."""
+        ...
+
+    def holding(self, queue: int) -> bool:
+        """Whether the device was told by a lever to hold buffers back, so that none is owed."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; never raises."""
+        ...
+
+
+class Target(Protocol):
+    """A kind of implementation with the parameters given on the command line."""
+
+    name: str  # as typed
+    role: str  # under test: device | driver
+    limits: Limits  # what may be drawn for it
+
+    def open(self) -> Session:
+        """A session ready for start(). Starts or restarts what must run. Raises TargetError."""
+        ...
+
+    def probe(self) -> Offer:
+        """What it offers. Raises TargetError."""
+        ...
+
+    def words(self) -> str:
+        """The last lines that the target's process printed, or ''."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """What a run depended on: command line, version, pid … for the find's folder."""
+        ...
+
+    def close(self) -> None:
+        """End what was started. Never raises."""
+        ...
