@@ -29,8 +29,7 @@ class Supply:
     """Put one buffer in the ring (2.7.13, 2.8.21).
 
     Either *readable* and *writable* element lengths are given, or a *request* with the *cut* that
-    divides its bytes into elements (lengths, the last one repeated until nothing is left; readable
-    and writable bytes never share an element).
+    divides its bytes into elements: see :func:`divide`.
     """
 
     readable: tuple[int, ...] = ()
@@ -161,6 +160,28 @@ class Limits:
     longest_element: int = 4096
     steps: int = 120
     hints: tuple[tuple[str, int], ...] = field(default=())  # facts for the device class (capacity, …)
+
+
+def divide(readable: int, writable: int, cut: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Element lengths of a request with so many device-readable, then device-writable bytes.
+
+    The lengths of *cut* in turn, the last one repeated until nothing is left; 0 (text: ``rest``) takes all
+    that is left of the part, and no cut at all is ``rest``. Readable and writable bytes never share an
+    element: the one at the border ends there, and the writable part goes on with the next length.
+    """
+    lengths = cut or (0,)
+    last = len(lengths) - 1
+    turn = 0
+    parts: list[tuple[int, ...]] = []
+    for left in (readable, writable):
+        part: list[int] = []
+        while left:
+            length = min(lengths[min(turn, last)] or left, left)
+            part.append(length)
+            left -= length
+            turn += 1
+        parts.append(tuple(part))
+    return parts[0], parts[1]
 
 
 def weight(program: Program) -> tuple[int, int, int, str]:
