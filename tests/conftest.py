@@ -1,0 +1,124 @@
+"""What all tests share: the command line as a fixture, and what happens when a real target isn't there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from functools import cache
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: set by .ci/run, where all targets have been installed: a missing one is then an error
+REQUIRED = os.environ.get("VQFUZZ_REQUIRE_TARGETS") == "1"
+SID = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqfuzz" / "sid"
+PROGRAMS = ("qemu-storage-daemon", "dpdk-testpmd")
+SID_PACKAGES = ("qemu-utils", "dpdk-dev", "virtiofsd", "passt", "vhost-device-vsock")
+
+# The same examples each time, and no deadline: a loaded machine must not fail a test.
+hypothesis.settings.register_profile("vqfuzz", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("vqfuzz")
+
+
+# --- real targets: `@pytest.mark.target("dpdk-testpmd")`, `@pytest.mark.target("sid:virtiofsd")` ----------------------
+
+
+@cache
+def target_version(name: str) -> str | None:
+    """The version of a target's program, «there» if it doesn't tell, None if it isn't there.
+
+    ``sid:NAME`` is a package of the unpacked Debian sid, all else a program in the path.
+    """
+    if name.startswith("sid:"):
+        stamp = SID / ".complete"
+        packages = dict(line.split() for line in stamp.read_text().splitlines()) if stamp.exists() else {}
+        return packages.get(name.removeprefix("sid:"))
+    program = shutil.which(name)
+    if program is None:
+        return None
+    if name != "qemu-storage-daemon":
+        return "there"
+    out = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=30).stdout
+    found = re.search(r"version (\S+)", out)
+    return found[1] if found else "there"
+
+
+def missing(name: str) -> str | None:
+    """Why tests of *name* can't run here; None if they can."""
+    if target_version(name) is not None:
+        return None
+    return f"target {name} is not there (installed by: make targets{'-sid' if name.startswith('sid:') else ''})"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "target(name, ...): needs these real targets, and is skipped without them")
+
+
+def summary() -> str:
+    """One line: which real targets were found."""
+    names = [*PROGRAMS, *(f"sid:{package}" for package in SID_PACKAGES)]
+    found = [f"{name} {target_version(name)}" for name in names if target_version(name)]
+    absent = [name for name in names if not target_version(name)]
+    required = ", all required" if REQUIRED else ""
+    return f"real targets{required}: {', '.join(found) or 'none'}; not there: {', '.join(absent) or 'none'}"
+
+
+def pytest_report_header() -> str:
+    return summary()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.get_verbosity() < 0:  # -q leaves the header out
+        terminalreporter.write_line(summary())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("target"):
+        for name in marker.args:
+            if reason := missing(name):
+                pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With VQFUZZ_REQUIRE_TARGETS=1, a test that is skipped for want of a target has failed, however it was skipped.
+
+    Except for those of sid, which changes by the day and is sometimes broken.
+    """
+    report = yield
+    if REQUIRED and report.skipped and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if reason.startswith("target ") and not reason.startswith("target sid:"):
+            report.outcome = "failed"
+            report.longrepr = f"VQFUZZ_REQUIRE_TARGETS=1, and {reason}"
+    return report
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `vqfuzz ARGS...` in a directory of its own, as a user's pipeline does: no terminal, no colour, no input."""
+
+    def run(*args: object, timeout: float = 100, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        surroundings = {key: value for key, value in os.environ.items() if not key.startswith(("VQFUZZ_", "GITHUB_"))}
+        surroundings |= {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "120", **(env or {})}
+        return subprocess.run(
+            [sys.executable, "-m", "fuzz", *map(str, args)],
+            cwd=tmp_path,
+            env=surroundings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
