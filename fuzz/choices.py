@@ -26,17 +26,20 @@ class Choices(Protocol):
 class Seeded:
     """Choices from a seed: the same seed makes the same choices, for ever."""
 
-    __slots__ = ("_bits",)
+    __slots__ = ("integer",)
 
     def __init__(self, seed: int) -> None:
-        self._bits = Random(seed).getrandbits
+        bits = Random(seed).getrandbits
 
-    def integer(self, low: int, high: int) -> int:
-        """A number in low..high, every one (nearly) equally likely."""
-        span = high - low + 1
-        if span <= _WIDE:
-            return low + (self._bits(32) * span >> 32)
-        return low + self._bits(span.bit_length() + 32) % span
+        def integer(low: int, high: int) -> int:
+            """A number in low..high, every one (nearly) equally likely."""
+            span = high - low + 1
+            if span < _WIDE:
+                return low + (bits(32) * span >> 32)
+            return low + bits(span.bit_length() + 32) % span
+
+        # A closure, since a generator asks a hundred times per program and every look-up counts.
+        self.integer = integer
 
 
 class Bytes:
