@@ -1,0 +1,130 @@
+"""Back-ends that are known by name: how to start each, what it serves, and facts about it.
+
+A new back-end is one entry. Knows command lines and limits. Must not know how to speak to any of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fuzz.program import Limits
+from oracles import spec
+
+#: what every vhost-user back-end can be asked to do: reset by connecting anew, stop and start a queue, start anywhere
+ACTIONS = frozenset({"reset", "restart", "start", "asleep"})
+
+_DISK = 16 * 1024 * 1024  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One back-end.
+
+    In *command* and *environment*, ``{socket}`` is the socket's path, ``{folder}`` a folder of its own (where
+    *files*, (name, bytes), are created) and ``{cpus}`` the processors that we may use. The program is looked for
+    on the PATH under the command's first word, or is named by the variable VQFUZZ_ with that word in capitals.
+    """
+
+    name: str  # on our command line
+    summary: str
+    command: tuple[str, ...]
+    package: str  # that has it in Debian
+    limits: Limits
+    files: tuple[tuple[str, int], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    patience: float = 5.0  # seconds it may take from its start until it listens
+    version: tuple[str, ...] = ()  # arguments that make it print its version
+    version_line: str = ""  # or what stands in the line of its output that has it
+    #: how to reset what lacks RESET_DEVICE: «reconnect», or «stop» all queues, as QEMU does, and start them again
+    reset_by: str = "reconnect"
+    stop_spreads: bool = False  # stopping one queue silences the others, until they are enabled anew
+    facts: tuple[str, ...] = ()  # that explain what is found
+
+
+_QEMU = Preset(
+    name="qemu-storage-daemon",
+    summary="QEMU's virtio-blk on libvhost-user, over a raw file of 16 MiB; completes out of order",
+    command=(
+        "qemu-storage-daemon",
+        "--blockdev",
+        "driver=file,node-name=disk,filename={folder}/disk.raw",
+        "--export",
+        "type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={socket},writable=on",
+    ),
+    package="qemu-utils",
+    files=(("disk.raw", _DISK),),
+    version=("--version",),
+    facts=(
+        "10.0.2: a queue stopped with requests in flight is fatal: as they complete, it writes to the call descriptor "
+        "that it closed, and gives up the connection (vu_panic: Error writing eventfd)",
+        "a chain of direct descriptors that ends in an indirect one is not understood (2.7.5.3.2), so none is drawn",
+    ),
+    limits=Limits(
+        layouts=(spec.SPLIT,),
+        in_order=(False,),
+        device="blk",
+        actions=ACTIONS,
+        mixed_indirect=False,
+        hints=(("capacity", _DISK // 512),),
+    ),
+)
+
+_DPDK = Preset(
+    name="dpdk-vhost",
+    summary="DPDK's vhost library under testpmd: virtio-net that sends back what it gets; split, packed, in order",
+    command=(
+        "dpdk-testpmd",
+        "--lcores=0@({cpus}),1@({cpus})",  # two threads that float, so that one processor is enough
+        *("--no-pci", "--no-huge", "-m", "256", "--no-telemetry", "-v"),
+        "--vdev=net_vhost0,iface={socket},queues=1",
+        *("--", "-i", "--no-mlockall", "--total-num-mbufs=8192"),
+        *("--forward-mode=io", "--port-topology=loop", "--auto-start"),
+    ),
+    package="dpdk-dev",
+    environment=(("RUNTIME_DIRECTORY", "{folder}"),),  # else it leaves a folder in /var/run/dpdk at every start
+    patience=20.0,
+    version_line="RTE Version",
+    reset_by="stop",
+    stop_spreads=True,
+    facts=(
+        "22.11: num_buffers of received frames is left as it was (5.1.6.4.1), so it is not looked at",
+        "22.11: packed, several frames at once: every descriptor of a receive buffer is taken for a buffer of its own",
+        "22.11: stopping one queue silences the others, so these are enabled anew when it is resumed",
+        "packed: the position that a stop reports has only its available half; at the start, used is set equal to it",
+        "a chain of direct descriptors that ends in an indirect one is not understood (2.7.5.3.2), so none is drawn",
+    ),
+    limits=Limits(
+        device="net",
+        queues=2,
+        actions=ACTIONS,
+        mixed_indirect=False,
+        hints=(("echo", 1), ("num_buffers", 0)),
+    ),
+)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        _QEMU,
+        replace(
+            _QEMU,
+            name="qemu-storage-daemon:null",
+            summary="the same over a null device: completes in order, reads are zeros, nothing is kept",
+            command=(
+                "qemu-storage-daemon",
+                "--blockdev",
+                f"driver=null-co,node-name=disk,size={_DISK},read-zeroes=on",
+                *_QEMU.command[3:],
+            ),
+            files=(),
+            limits=replace(_QEMU.limits, hints=(*_QEMU.limits.hints, ("forgets", 1))),
+        ),
+        _DPDK,
+        replace(
+            _DPDK,
+            name="dpdk-vhost:whole",
+            summary="the same with receive buffers of one element each, which is all that it handles well when packed",
+            limits=replace(_DPDK.limits, hints=(*_DPDK.limits.hints, ("whole_rooms", 1))),
+        ),
+    )
+}

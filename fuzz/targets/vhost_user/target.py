@@ -1,0 +1,296 @@
+"""Targets behind a vhost-user socket: somebody's socket, a command line, or a preset.
+
+Knows how each is reached, kept running and asked what it offers. Must not know programs or verdicts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from difflib import get_close_matches
+
+from fuzz.program import Limits
+from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
+from fuzz.targets.presets import ACTIONS, PRESETS, Preset
+from fuzz.targets.process import NOT_YET, Process, connect, split_command
+from fuzz.targets.vhost_user import protocol
+from fuzz.targets.vhost_user.frontend import ConversationError, Frontend
+from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
+from oracles import spec
+
+MEMORY = 1 << 21  # bytes shared with the device: buffers of 1 MiB and the rings
+_CONFIG = 60  # bytes of configuration space asked for: virtio-blk's up to write zeroes
+_NET_MRG_RXBUF = 1 << 15  # 5.1.3; no virtio-blk bit
+_BLK_FLUSH = 1 << 9  # 5.2.3
+_BLK_USUAL = 1 << 2 | 1 << 6 | _BLK_FLUSH  # SEG_MAX, BLK_SIZE, FLUSH: most offer one of them
+#: of each class: queues that it must have, its feature bits that we accept
+_CLASSES: dict[str, tuple[int, int]] = {"blk": (1, _BLK_FLUSH), "net": (2, 0)}
+_GENERIC = re.compile(r"(exec|vhost-user)(?:\[([^]]*)\])?:(.*)", re.DOTALL)
+
+
+class VhostUser:
+    """A back-end: at *path* if it is somebody else's, or a *process* of ours. Implements Target and Backend."""
+
+    role = "device"
+
+    def __init__(self, name: str, limits: Limits, process: Process | None = None, path: str = "") -> None:
+        self.name = name
+        self.limits = limits
+        self.device_features = _CLASSES.get(limits.device, (0, 0))[1]
+        self.reset_by = "reconnect"
+        self.stop_spreads = False
+        self.preset: Preset | None = None
+        self.seconds = 5.0  # for a reply
+        self._process = process
+        self._path = path
+        self._memory: SharedMemory | None = None
+        self._session: VhostUserSession | None = None
+        self._served = False  # a session, since the process was started
+        self._offer: Offer | None = None
+
+    # --- what a session needs -----------------------------------------------------------------------------------------
+
+    def connect(self) -> socket.socket:
+        """A connection, to a process that is started if there is none."""
+        process = self._process
+        if process is None:
+            return self._connect_to_path()
+        if not process.alive():
+            process.start()
+            self._served = False
+        return process.connect(self.preset.patience if self.preset else 10.0)
+
+    def _connect_to_path(self) -> socket.socket:
+        deadline = time.monotonic() + 1.0  # it may be closing the connection before
+        while True:
+            try:
+                return connect(self._path)
+            except OSError as error:
+                trouble = error
+            if trouble.errno not in NOT_YET or time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        reason = trouble.strerror or str(trouble)
+        if isinstance(trouble, (FileNotFoundError, ConnectionRefusedError)):
+            reason = "nobody listens there"
+        raise TargetError(f"{self.name} can't be reached: {reason.lower()}")
+
+    def obituary(self, seconds: float) -> str:
+        """How the process ended; '' if it runs on or isn't ours."""
+        process = self._process
+        return process.obituary() if process is not None and process.wait(seconds) else ""
+
+    def ended(self, well: bool) -> None:
+        """A session is over."""
+        self._session = None
+        if well:
+            self._served = True
+            return
+        if self._process is not None:
+            self._process.end(grace=0)
+        if self._memory is not None:  # whoever still writes into it won't disturb the next session
+            self._memory.close()
+            self._memory = None
+
+    # --- Target -------------------------------------------------------------------------------------------------------
+
+    def open(self) -> VhostUserSession:
+        """A session. Raises TargetError, and TargetDied if the process ended badly since the session before."""
+        if self._session is not None:
+            self._session.close()
+        process = self._process
+        if process is not None and process.failed():
+            line = f"{self.name} ended after its last connection: {process.obituary()}"
+            process.end()
+            raise TargetDied(line)
+        try:
+            if self._memory is None:
+                self._memory = SharedMemory(MEMORY)
+            self._session = VhostUserSession(self, self._memory, self.seconds)
+        except (TargetDied, TargetHung) as error:
+            served = self._served
+            self.ended(False)
+            if served:
+                raise
+            raise TargetError(str(error)) from None  # it never worked: that is no find
+        except OSError as error:
+            raise TargetError(f"no memory can be shared: {error.strerror}") from None
+        return self._session
+
+    def probe(self) -> Offer:
+        """What it offers, by a connection of its own."""
+        if self._session is not None:
+            self._session.close()
+        frontend = Frontend(self.connect(), self.seconds)
+        try:
+            frontend.negotiate()
+            queues = frontend.queue_count()
+            config = frontend.config(_CONFIG)
+        except ConversationError as error:
+            end = self.obituary(1.0)
+            raise TargetError(f"{self.name} {error}" + (f": {end}" if end else "")) from None
+        finally:
+            frontend.close()
+        details = [
+            ("ring features", " ".join(spec.feature_names(frontend.features))),
+            ("other features", _other_bits(frontend.features)),
+            ("protocol features", " ".join(protocol.protocol_names(frontend.protocol_features))),
+            ("device class", self.limits.device),
+        ]
+        if self.limits.device == "blk" and len(config) >= 8:
+            details.append(("capacity", f"{int.from_bytes(config[:8], 'little')} sectors"))
+        details.extend(("fact", fact) for fact in (self.preset.facts if self.preset else ()))
+        self._offer = Offer(frontend.features, queues, config, tuple(details))
+        return self._offer
+
+    def words(self) -> str:
+        """The last lines of the process' output."""
+        return self._process.words() if self._process else ""
+
+    def describe(self) -> dict[str, str]:
+        """Everything about the target that a run depended on."""
+        found = {"target": self.name}
+        if self._process is not None:
+            found["command"] = self._process.command
+            found["pid"] = str(self._process.pid)
+            version = self._version()
+            if version:
+                found["version"] = version
+        if self._offer is not None:
+            found["features"] = f"{self._offer.features:#x}"
+            found.update((name, text) for name, text in self._offer.details if name != "fact")
+        return found
+
+    def _version(self) -> str:
+        if self.preset is None:
+            return ""
+        if self.preset.version_line:
+            lines = [line for line in self.words().splitlines() if self.preset.version_line in line]
+            return lines[-1].strip() if lines else ""
+        try:
+            command = [_find(self.preset), *self.preset.version]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        except (OSError, subprocess.SubprocessError, TargetError):
+            return ""
+        return done.stdout.partition("\n")[0].strip()
+
+    def close(self) -> None:
+        """End the session and the process."""
+        if self._session is not None:
+            self._session.close()
+        if self._process is not None:
+            self._process.close()
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+
+
+def _other_bits(features: int) -> str:
+    """The numbers of feature bits that aren't ring features, for people."""
+    known = sum(spec.FEATURE_NAMES.values())
+    return " ".join(str(bit) for bit in range(64) if (features & ~known) >> bit & 1)
+
+
+def _find(preset: Preset) -> str:
+    """The path of the preset's program. Raises TargetError with the mend."""
+    program = preset.command[0]
+    variable = "VQFUZZ_" + program.upper().replace("-", "_")
+    named = os.environ.get(variable, "")
+    found = shutil.which(named or program)
+    if found is None:
+        if named:
+            raise TargetError(f"{variable} names {named!r}, which is no program")
+        raise TargetError(
+            f"{program} is not installed (Debian: apt-get install {preset.package}); or name it in {variable}"
+        )
+    return found
+
+
+def available(name: str) -> bool:
+    """Whether the program of the preset *name* is installed."""
+    try:
+        _find(PRESETS[name])
+    except TargetError:
+        return False
+    return True
+
+
+def _from_preset(preset: Preset) -> VhostUser:
+    cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    command = [_find(preset), *(word.replace("{cpus}", cpus) for word in preset.command[1:])]
+    process = Process(command, dict(preset.environment), preset.files)
+    target = VhostUser(preset.name, preset.limits, process)
+    target.preset = preset
+    target.reset_by = preset.reset_by
+    target.stop_spreads = preset.stop_spreads
+    return target
+
+
+def _guess(offer: Offer) -> str:
+    """The class of a device that offers this, or '' if it can't be told."""
+    if offer.features & _NET_MRG_RXBUF:
+        return "net"
+    capacity = int.from_bytes(offer.config[:8], "little")
+    if offer.features & _BLK_USUAL and len(offer.config) == _CONFIG and 0 < capacity < 1 << 40:
+        return "blk"
+    return ""
+
+
+def _limits(device: str, offer: Offer) -> Limits:
+    """What may be drawn for a back-end that offers this."""
+    features = offer.features
+    capacity = int.from_bytes(offer.config[:8], "little")
+    return Limits(
+        layouts=spec.LAYOUTS if features & spec.RING_PACKED else (spec.SPLIT,),
+        in_order=(False, True) if features & spec.IN_ORDER else (False,),
+        features=features & (spec.INDIRECT_DESC | spec.EVENT_IDX),
+        device=device,
+        queues=_CLASSES[device][0],
+        actions=ACTIONS,
+        mixed_indirect=False,  # few devices follow 2.7.5.3.2 there, and that would hide everything else
+        hints=(("capacity", capacity),) if device == "blk" and capacity else (),
+    )
+
+
+def make(words: str) -> VhostUser:
+    """The target that *words* name: ``vhost-user:PATH``, ``exec:COMMAND`` or a preset.
+
+    The first two are asked at once what they offer, for that decides what can be drawn for them; the device
+    class is told by that, too, or stands in brackets: ``exec[blk]:COMMAND``. Raises TargetError.
+    """
+    if words in PRESETS:
+        return _from_preset(PRESETS[words])
+    match = _GENERIC.fullmatch(words)
+    if match is None:
+        close = get_close_matches(words, PRESETS, 1, 0)
+        raise TargetError(f"no vhost-user target is called {words!r}; the nearest is {close[0]!r}")
+    kind, device, rest = match.groups()
+    if device is not None and device not in _CLASSES:
+        raise TargetError(f"there is no device class {device!r} for {kind}: it is {' or '.join(_CLASSES)}")
+    if kind == "exec":
+        target = VhostUser(words, Limits(), Process(split_command(rest)))
+    elif rest:
+        target = VhostUser(words, Limits(), path=rest)
+    else:
+        raise TargetError("vhost-user: lacks the path of a socket, as in vhost-user:/tmp/backend.sock")
+    try:
+        _learn(target, kind, device or "")
+    except BaseException:
+        target.close()
+        raise
+    return target
+
+
+def _learn(target: VhostUser, kind: str, device: str) -> None:
+    offer = target.probe()
+    if not offer.features & spec.VERSION_1:
+        raise TargetError(f"{target.name} does not offer version_1")
+    device = device or _guess(offer)
+    if not device:
+        raise TargetError(f"what device {target.name} is can't be told: write {kind}[blk]: or {kind}[net]:")
+    target.limits = _limits(device, offer)
+    target.device_features = _CLASSES[device][1]
