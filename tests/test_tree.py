@@ -36,7 +36,9 @@ IMPURE = frozenset(
     "subprocess tempfile threading time urllib uuid".split()
 )
 #: Programs and their making know nothing about targets.
-TARGETLESS = ("choices", "encoding", "generate", "mutate", "program", "reader", "shapes", "shrink", "strategies")
+TARGETLESS = tuple(
+    "choices draft encoding generate mutate phases program reader shapes shrink simpler strategies".split()
+)
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
 AT_ONCE = frozenset({"click"})
 
