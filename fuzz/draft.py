@@ -7,6 +7,7 @@ program. Knows the steps and what they take. Must not know targets or anything t
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,13 @@ MEMORY = 1 << 20
 RESIZE = 256
 
 # Steps are frozen and few of them differ: looking one up is five times as fast as making it.
-_notify = lru_cache(512)(Notify)
 _publish = lru_cache(64)(Publish)
 _receive = lru_cache(4096)(Receive)
 _suppress = lru_cache(4096)(Suppress)
 _lever = lru_cache(512)(Lever)
+
+
+Phase = Callable[["Draft", "Ring"], None]
 
 
 class Facts:
@@ -53,11 +56,13 @@ class Facts:
         optional = limits.features | (spec.RING_RESET if "queue_reset" in limits.actions else 0)
         self.optional = [bit for bit in spec.FEATURE_NAMES.values() if bit & optional]
         self.sizes = {spec.SPLIT: limits.split_sizes, spec.PACKED: limits.packed_sizes}
-        self.small = {layout: [size for size in sizes if size <= 8] or sizes for layout, sizes in self.sizes.items()}
+        self.small = {layout: _between(sizes, 2, 8) for layout, sizes in self.sizes.items()}
+        self.medium = {layout: _between(sizes, 9, 64) for layout, sizes in self.sizes.items()}
         self.harmless = [lever for lever in limits.levers if lever[0] in HARMLESS]
         self.holding = [(name, values) for name, values in limits.levers if name not in HARMLESS]
         self.neutral = {name: values[0] for name, values in limits.levers}
         self.restarts = [action for action in ("reset", "queue_reset", "restart") if action in limits.actions]
+        self.phases: list[Phase] = []  # filled in by fuzz.phases, which knows them
         self.device: DeviceClass | None = None
         if limits.device != "any":
             from fuzz.devices import load  # late: device classes may be missing what they need
@@ -76,6 +81,10 @@ class Facts:
         return max(1, MEMORY // sum(max(queue.size, grown) for queue in queues))
 
 
+def _between(sizes: tuple[int, ...], low: int, high: int) -> tuple[int, ...]:
+    return tuple(size for size in sizes if low <= size <= high) or sizes
+
+
 @lru_cache(64)
 def facts(limits: Limits) -> Facts:
     """The facts of *limits*, made once."""
@@ -85,21 +94,23 @@ def facts(limits: Limits) -> Facts:
 class Ring:
     """What the generator believes about one queue."""
 
-    __slots__ = ("free", "order", "out", "palette", "position", "queue", "single", "size")
+    __slots__ = ("exact", "free", "notify", "out", "palette", "position", "queue", "size")
 
     def __init__(self, queue: int, size: int) -> None:
         self.queue = queue
         self.size = size
-        self.position = 0  # of the next descriptor
+        self.position = 0  # of the next descriptor, modulo size
         self.free = size
         self.out: deque[int] = deque()  # descriptors of each buffer supplied and not received
         self.palette: list[Shape] = []
-        self.single: Shape | None = None  # a buffer of one descriptor, once there was one
+        self.exact: dict[int, Shape] = {}  # shapes by the descriptors that they take
+        self.notify = Notify(False, queue)
 
     def reset(self, size: int) -> None:
         """Empty again, at position 0."""
         if size != self.size:
             self.palette = [shape for shape in self.palette if shape.slots <= size]
+            self.exact.clear()  # a table's length is bound by the size
         self.size = self.free = size
         self.position = 0
         self.out.clear()
@@ -132,8 +143,8 @@ class Draft:
         self.moved: dict[str, str] = {}  # levers that are not neutral
         self.blocked = False
         for name, values in known.harmless:
-            if integer(0, 1):
-                self.lever(name, values[integer(0, len(values) - 1)])
+            if integer(0, 2):
+                self.lever(name, values[integer(1, len(values) - 1) if integer(0, 1) else -1])
 
     def _draw_features(self, limits: Limits) -> int:
         integer = self.integer
@@ -154,10 +165,12 @@ class Draft:
             count = integer(1, count)
         queues = []
         for _ in range(count):
-            sizes = (self.known.small if integer(0, 3) else self.known.sizes)[self.layout]
+            kind = integer(0, 9)
+            known = self.known.small if kind < 6 else self.known.medium if kind < 9 else self.known.sizes
+            sizes = known[self.layout]
             size = sizes[integer(0, len(sizes) - 1)]
             start = 0
-            if "start" in limits.actions and not self.packed and not integer(0, 2):
+            if "start" in limits.actions and not self.packed and integer(0, 1):
                 start = self._draw_start(size)
             queues.append(Queue(size, start))
         return tuple(queues)
@@ -189,48 +202,76 @@ class Draft:
         if not free:
             return False
         palette = ring.palette
-        at = self.integer(0, 15)
+        at = self.integer(0, 31)
         shape = palette[at % len(palette)] if at and palette else self.shapes.draw(ring.queue, ring.size)
         if shape.slots > free:
-            fitting = ring.single
-            if fitting is None or self.integer(0, 1):
-                fitting = self.shapes.exactly(ring.queue, self.integer(1, min(free, 4)), ring.size)
-                if fitting is None:
-                    return False
-                if fitting.slots == 1:
-                    ring.single = fitting
+            fitting = self._exact(ring, self.integer(1, min(free, 4)))
+            if fitting is None:
+                return False
             shape = fitting
-        self.put(ring, shape, held)
+        slots = shape.slots
+        self.steps.append(shape.as_held() if held else shape.plain)
+        self.work += shape.work
+        ring.free = free - slots
+        ring.out.append(slots)
+        ring.position += slots
         return True
+
+    def supplies(self, ring: Ring, count: int, held: bool = False) -> None:
+        """As many buffers as fit, up to *count*: all alike, or each of its own shape."""
+        palette = ring.palette
+        if count > 1 and palette and self.integer(0, 2):
+            shape = palette[self.integer(0, len(palette) - 1)]
+            alike = min(count, ring.free // shape.slots)
+            self.put(ring, shape, held, alike)  # ten times as fast as one by one
+            count -= alike
+        supply = self.supply
+        for _ in range(count):
+            if not supply(ring, held):
+                return
 
     def exactly(self, ring: Ring, slots: int, held: bool = False) -> bool:
         """A buffer of exactly *slots* descriptors; a device class may have none."""
-        shape = self.shapes.exactly(ring.queue, slots, ring.size)
+        shape = self._exact(ring, slots)
         if shape is None:
             return self.supply(ring, held)
         self.put(ring, shape, held)
         return True
 
-    def put(self, ring: Ring, shape: Shape, held: bool) -> None:
-        """Supply *shape*, which fits."""
+    def _exact(self, ring: Ring, slots: int) -> Shape | None:
+        """One that was drawn before mostly: what is new in it is its place, not its shape."""
+        shape = ring.exact.get(slots)
+        if shape is None or not self.integer(0, 3):
+            shape = self.shapes.exactly(ring.queue, slots, ring.size)
+            if shape is not None:
+                ring.exact[slots] = shape
+        return shape
+
+    def put(self, ring: Ring, shape: Shape, held: bool = False, times: int = 1) -> None:
+        """Supply *shape*, which fits so many times."""
         slots = shape.slots
-        self.steps.append(shape.as_held() if held else shape.plain)
-        self.work += shape.work
-        ring.free -= slots
-        ring.out.append(slots)
-        ring.position = (ring.position + slots) % ring.size
+        self.steps.extend([shape.as_held() if held else shape.plain] * times)
+        self.work += shape.work * times
+        ring.free -= slots * times
+        ring.out.extend([slots] * times)
+        ring.position += slots * times
 
     def notify(self, ring: Ring) -> None:
         """Notify if the device wants it; rarely in any case."""
-        self.steps.append(_notify(self.forced and not self.integer(0, 3), ring.queue))
+        self.steps.append(ring.notify if not self.forced or self.integer(0, 3) else Notify(True, ring.queue))
 
     def receive(self, ring: Ring, count: int) -> None:
         """Receive *count* of the outstanding buffers."""
         asleep = self.asleep == 4 or (self.asleep > 0 and self.integer(0, 3) < self.asleep)
         self.steps.append(_receive(count, asleep, ring.queue))
-        if not self.blocked:
-            out = ring.out
-            for _ in range(min(count, len(out))):
+        out = ring.out
+        if self.blocked:
+            return
+        if count >= len(out):
+            ring.free = ring.size
+            out.clear()
+        else:
+            for _ in range(count):
                 ring.free += out.popleft()
 
     def publish(self, ring: Ring) -> None:

@@ -8,11 +8,8 @@ Must not know targets or anything that happened at run time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
 from fuzz.choices import Choices
-from fuzz.draft import Draft, Ring, facts
+from fuzz.draft import Draft, Facts, Phase, Ring, facts
 from fuzz.program import Limits, Program, QueueReset, Reset, Restart, Suppress
 from oracles import spec
 
@@ -22,10 +19,13 @@ WORK = 2500
 
 def directed(choices: Choices, limits: Limits) -> Program:
     """A program of phases, as long as there shall be more of them."""
-    draft = Draft(choices, facts(limits))
+    known = facts(limits)
+    draft = Draft(choices, known)
     integer = draft.integer
     cap = limits.steps
-    phases = _possible(limits)
+    if not known.phases:
+        known.phases = _possible(known)
+    phases = known.phases
     mask = integer(0, (1 << len(phases)) - 1)
     phases = [phase for bit, phase in enumerate(phases) if mask >> bit & 1] or [burst]
     stop = (2, 4, 8, 16)[integer(0, 3)]
@@ -47,13 +47,12 @@ def directed(choices: Choices, limits: Limits) -> Program:
     return Program(draft.layout, draft.queues, draft.features, limits.device, tuple(draft.steps))
 
 
-@lru_cache(64)
-def _possible(limits: Limits) -> list[Phase]:
-    """The phases that exist within *limits*."""
-    actions = {"", *limits.actions}
-    if facts(limits).restarts:
+def _possible(known: Facts) -> list[Phase]:
+    """The phases that exist within some limits, looked up once."""
+    actions = {"", *known.limits.actions}
+    if known.restarts:
         actions.add("awkward")
-    if limits.levers:
+    if known.limits.levers:
         actions.add("levers")
     return [phase for phase, action in _PHASES if action in actions]
 
@@ -62,9 +61,7 @@ def _feed(draft: Draft, ring: Ring) -> None:
     """Network: what is sent comes back only where there is room to receive, so keep some there."""
     receiving = draft.rings[0]
     if ring is not receiving and len(receiving.out) < 2:
-        for _ in range(draft.integer(1, 4)):
-            if not draft.supply(receiving):
-                break
+        draft.supplies(receiving, draft.integer(1, 4))
         draft.notify(receiving)
 
 
@@ -90,16 +87,11 @@ def _count(draft: Draft, most: int) -> int:
 
 def _batch(draft: Draft, ring: Ring, count: int) -> None:
     """Up to *count* buffers and a notification, made available in one step or one by one."""
-    supply = draft.supply
     if draft.integer(0, 3) < draft.held:
-        for _ in range(count - 1):
-            if not supply(ring, True):
-                break
-        supply(ring, not draft.integer(0, 3))
+        draft.supplies(ring, count - 1, True)
+        draft.supply(ring, not draft.integer(0, 3))
     else:
-        for _ in range(count):
-            if not supply(ring):
-                break
+        draft.supplies(ring, count)
     draft.notify(ring)
 
 
@@ -136,7 +128,7 @@ def _approach(draft: Draft, ring: Ring, before: int) -> int:
     ahead = (ring.size - before - ring.position) % ring.size
     if ahead and ring.free == ring.size and draft.exactly(ring, ahead):
         _drain(draft, ring)
-    return ring.size - ring.position
+    return ring.size - ring.position % ring.size
 
 
 # --- phases ---
@@ -163,13 +155,15 @@ def fill(draft: Draft, ring: Ring) -> None:
     integer = draft.integer
     if integer(0, 1):
         _drain(draft, ring)
-    held = not integer(0, 1)
-    each = not integer(0, 3)
     if ring.free > 24:
-        draft.exactly(ring, ring.free - integer(1, 16), held)
-    while ring.free and draft.supply(ring, held and ring.free > 1):
-        if each:
+        draft.exactly(ring, ring.free - integer(1, 16))
+    if integer(0, 3):
+        draft.supplies(ring, ring.free, not integer(0, 1))
+    else:
+        while draft.supply(ring):
             draft.notify(ring)
+    if ring.free:  # what is left is less than any shape takes, or a device class had nothing small
+        draft.exactly(ring, ring.free)
     draft.notify(ring)
     _collect(draft, ring)
 
@@ -219,9 +213,7 @@ def lap(draft: Draft, ring: Ring) -> None:
 def sawtooth(draft: Draft, ring: Ring) -> None:
     """Stay full: what is received is supplied again at once."""
     integer = draft.integer
-    for _ in range(12):
-        if not draft.supply(ring):
-            break
+    draft.supplies(ring, 12)
     draft.notify(ring)
     for _ in range(integer(1, 6)):
         draft.receive(ring, integer(1, max(1, min(2, len(ring.out)))))
@@ -243,6 +235,24 @@ def sleepy(draft: Draft, ring: Ring) -> None:
         asleep, draft.asleep = draft.asleep, 4
         draft.receive(ring, count)
         draft.asleep = asleep
+
+
+def late(draft: Draft, ring: Ring) -> None:
+    """Ask for a notification behind the end of the ring, and have it passed by what lies across the end."""
+    integer = draft.integer
+    if not draft.event_idx:
+        sleepy(draft, ring)
+        return
+    before = _approach(draft, ring, integer(1, min(ring.size, 3)))
+    after = integer(0, 1)
+    draft.suppress(ring, "event", min(before + after, ring.size - 1))
+    slots = before + after + integer(0, 2)
+    if 0 < slots <= ring.free and integer(0, 1):
+        draft.exactly(ring, slots, bool(integer(0, 1)))
+        _batch(draft, ring, 1)
+    else:
+        _batch(draft, ring, slots)
+    draft.receive(ring, len(ring.out) or 1)
 
 
 def _suppression(draft: Draft, ring: Ring) -> Suppress:
@@ -275,28 +285,36 @@ def silent(draft: Draft, ring: Ring) -> None:
 
 
 def awkward(draft: Draft, ring: Ring) -> None:
-    """Reset or restart with buffers in every state, then see whether all begins anew."""
+    """Reset or restart with buffers in every state; several short lives, in which all counters are small."""
     integer = draft.integer
-    known = draft.known
-    if not integer(0, 3):
+    if not integer(0, 2):
         _drain(draft, ring)
-    if known.holding and integer(0, 2):
-        name, values = known.holding[integer(0, len(known.holding) - 1)]
-        draft.lever(name, values[integer(0, len(values) - 1)])
-    _batch(draft, ring, _count(draft, min(ring.free, 6) or 1))
+    for _ in range(integer(1, 3)):
+        _half_done(draft, ring)
+        _again(draft, ring)
+        draft.release()
+        if integer(0, 1):
+            _batch(draft, ring, integer(1, 4))
+            _collect(draft, ring)
+    if not integer(0, 2):
+        single(draft, ring)
+    _drain(draft, ring)
+
+
+def _half_done(draft: Draft, ring: Ring) -> None:
+    """Some buffers, of which the target holds some back or only a part is received."""
+    integer = draft.integer
+    holding = draft.known.holding
+    if holding and integer(0, 2):
+        name, values = holding[integer(0, len(holding) - 1)]
+        draft.lever(name, values[integer(1, len(values) - 1) if integer(0, 1) else 1])
+        _batch(draft, ring, integer(2, 4))
+    else:
+        _batch(draft, ring, _count(draft, min(ring.free, 6) or 1))
     if integer(0, 1):
         _collect(draft, ring)
     elif not integer(0, 3):
         draft.supply(ring, bool(integer(0, 1)))
-    _again(draft, ring)
-    draft.release()
-    for _ in range(integer(1, 3)):
-        if not draft.supply(ring):
-            break
-        if integer(0, 1):
-            draft.notify(ring)
-            draft.receive(ring, 1)
-    _drain(draft, ring)
 
 
 def _again(draft: Draft, ring: Ring) -> None:
@@ -320,12 +338,11 @@ def gap(draft: Draft, ring: Ring) -> None:
     integer = draft.integer
     if integer(0, 1):
         _drain(draft, ring)
-    for _ in range(integer(1, 3)):
-        draft.supply(ring)
+    draft.supplies(ring, integer(1, 3))
     if ring.free and ring.palette:
         shape = ring.palette[0]
         if shape.slots <= ring.free:
-            draft.put(ring, shape, False)
+            draft.put(ring, shape)
             draft.steps[-1] = shape.as_gap()
     draft.notify(ring)
     if ring.out:
@@ -358,9 +375,7 @@ def loose(draft: Draft, ring: Ring) -> None:
             draft.suppress(ring, mode, integer(0, 3) if mode == "event" else 0)
 
 
-Phase = Callable[[Draft, Ring], None]
-
-#: Phases, and the action that limits must allow for each.
+#: Phases, and the action that limits must allow for each; what has many variants stands here twice.
 _PHASES: tuple[tuple[Phase, str], ...] = (
     (burst, ""),
     (single, ""),
@@ -374,6 +389,8 @@ _PHASES: tuple[tuple[Phase, str], ...] = (
     (loose, ""),
     (levers, "levers"),
     (sleepy, "asleep"),
+    (late, "asleep"),
     (gap, "gap"),
+    (awkward, "awkward"),
     (awkward, "awkward"),
 )

@@ -361,7 +361,4 @@ def _check_size(size: int, layout: str) -> None:
 
 def _cut(value: str) -> tuple[int, ...]:
     """The lengths of a cut; 0 stands for ``rest``."""
-    words = value.split(",")
-    lengths = [_number(word, "cut", 1, MAX_BUFFER) for word in words[:-1]]
-    lengths.append(0 if words[-1] == "rest" else _number(words[-1], "cut", 1, MAX_BUFFER))
-    return tuple(lengths)
+    return tuple(0 if word == "rest" else _number(word, "cut", 1, MAX_BUFFER) for word in value.split(","))

@@ -82,7 +82,7 @@ class Shapes:
         self._sides = integer(0, 5)  # 0-2: anything; readable only, writable only, both
         self._long = integer(0, 3)  # single descriptors, short chains, short ones and boundaries, boundaries
         self._lengths = integer(0, 3)  # single bytes, small, small, all
-        self._answers = integer(0, 2)  # of three shapes, how many ask for a certain used length
+        self._answers = max(0, integer(0, 3) - 1)  # of three shapes, how many ask for a certain used length
 
     def draw(self, queue: int, size: int) -> Shape:
         """A shape for a ring of *size*, in as many slots as it happens to take (never more than *size*)."""

@@ -1,0 +1,234 @@
+"""The shrinker: from a program that shows something to the smallest one that still does.
+
+Big jumps first (the end of the program alone, nothing but buffers and notifications, one-byte buffers,
+a tiny ring), then steps in halving chunks, then every step and the header for themselves, until nothing
+can be made simpler by one move. Its order is fixed and its goal is one measure, so that different finds
+of one defect end in the same program. Knows programs. Must not know targets, or what is being shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from fuzz.program import Lever, Notify, Program, Publish, QueueReset, Receive, Reset, Restart, Step, Supply, Suppress
+from fuzz.simpler import (
+    Levers,
+    alone,
+    calm,
+    headers,
+    measure,
+    on_queue,
+    ones,
+    plainest,
+    simpler,
+    smaller_rings,
+    values,
+)
+
+Still = Callable[[Program], bool]
+Progress = Callable[[int, Program], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """The smallest program found, what it cost, and whether no single move makes it smaller."""
+
+    program: Program
+    executions: int
+    complete: bool
+
+
+def shrink(
+    program: Program,
+    still: Still,
+    budget: int = 1000,
+    progress: Progress | None = None,
+    *,
+    reached: int | None = None,
+    levers: Levers = (),
+) -> Shrunk:
+    """Make *program* smaller as long as *still* says that it shows the same thing; at most *budget* executions.
+
+    *progress* is told of each smaller program. *reached*: how many steps had begun when it showed, if known.
+    *levers*: those of the target's limits, so that their simplest values can be tried.
+    """
+    work = _Shrinker(program, still, budget, progress, levers)
+    try:
+        work.jumps(reached)
+        while work.round():
+            pass
+    except _SpentError:
+        return Shrunk(work.best, work.executions, False)
+    return Shrunk(work.best, work.executions, True)
+
+
+class _SpentError(Exception):
+    """The budget is used up."""
+
+
+class _Shrinker:
+    def __init__(self, program: Program, still: Still, budget: int, progress: Progress | None, levers: Levers) -> None:
+        self.best = program
+        self.executions = 0
+        self._still = still
+        self._budget = budget
+        self._progress = progress
+        self._levers = levers
+        self._measure = measure(program, levers)
+        self._failed: set[Program] = set()
+
+    def better(self, candidate: Program) -> bool:
+        """Take *candidate* if it is smaller and still shows it."""
+        if candidate in self._failed:
+            return False
+        size = measure(candidate, self._levers)
+        if size >= self._measure:
+            return False
+        if self.executions >= self._budget:
+            raise _SpentError
+        self.executions += 1
+        if not self._still(candidate):
+            self._failed.add(candidate)
+            return False
+        self.best, self._measure = candidate, size
+        if self._progress is not None:
+            self._progress(self.executions, candidate)
+        return True
+
+    def first(self, candidates: Iterable[Program]) -> bool:
+        """Take the first candidate that still shows it."""
+        return any(map(self.better, candidates))
+
+    def steps(self, steps: Iterable[Step]) -> bool:
+        """Take other steps under the same header."""
+        return self.better(replace(self.best, steps=tuple(steps)))
+
+    # --- big jumps, each of which can fail at the price of one execution ---
+
+    def jumps(self, reached: int | None) -> None:
+        """What usually halves a program."""
+        if reached is not None:
+            self.steps(self.best.steps[:reached])
+        self._queues()
+        self._tail()
+        self.steps(map(calm, self._without(Lever, Suppress, Publish, Reset, QueueReset, Restart)))
+        self.first(headers(self.best))
+        self._plain()
+        self.first(smaller_rings(self.best))
+        self._kinds()
+
+    def _queues(self) -> None:
+        """One queue alone, if there are several."""
+        if len({on_queue(step) for step in self.best.steps} - {None}) > 1 or len(self.best.queues) > 1:
+            best = self.best
+            self.first(alone(best, number) for number in range(len(best.queues)))
+
+    def _tail(self) -> None:
+        """The shortest of a few tails of the program, with the levers as they stood where it begins."""
+        steps = self.best.steps
+        length = 3
+        while length < len(steps) * 3 // 4:
+            if self.steps((*_standing(steps[:-length]), *steps[-length:])):
+                return
+            length *= 2
+
+    def _without(self, *kinds: type) -> tuple[Step, ...]:
+        return tuple(step for step in self.best.steps if not isinstance(step, kinds))
+
+    def _plain(self) -> None:
+        """All buffers alike, and as plain as can be; or at least short."""
+        steps = self.best.steps
+        supplies = [step for step in steps if isinstance(step, Supply)]
+        if not supplies:
+            return
+        for choice in range(len(plainest(supplies[0]))):
+            if self.steps(plainest(step)[choice] if isinstance(step, Supply) else step for step in steps):
+                return
+        self.steps(map(ones, steps))
+
+    def _kinds(self) -> None:
+        """All steps of one kind less; of notifications, all but the last."""
+        for kind in (Receive, Suppress, Publish, Lever, Reset, QueueReset, Restart):
+            if any(isinstance(step, kind) for step in self.best.steps):
+                self.steps(self._without(kind))
+        steps = self.best.steps
+        notifies = [place for place, step in enumerate(steps) if isinstance(step, Notify)]
+        if len(notifies) > 1:
+            self.steps(step for place, step in enumerate(steps) if place not in notifies[:-1])
+
+    # --- the rest, until nothing helps any more ---
+
+    def round(self) -> bool:
+        """Every kind of move once; whether any of them helped."""
+        before = self._measure
+        self._chunks()
+        self._each()
+        self._header()
+        self._pairs()
+        return self._measure < before
+
+    def _chunks(self) -> None:
+        """Leave out stretches of steps, of half the program first and of single steps last."""
+        size = max(1, len(self.best.steps) // 2)
+        while True:
+            end = len(self.best.steps)
+            helped = False
+            while end > 0:
+                start = max(0, end - size)
+                steps = self.best.steps
+                if self.steps(steps[:start] + steps[end:]):
+                    helped = True
+                end = start
+            if size == 1 and not helped:
+                return
+            size = max(1, min(size // 2, len(self.best.steps) // 2))
+
+    def _each(self) -> None:
+        """Every step as simple as it can be."""
+        for place in range(len(self.best.steps)):
+            while self._one(place):
+                pass
+
+    def _one(self, place: int) -> bool:
+        steps = self.best.steps
+        step = steps[place]
+        others = values(step, self._levers) if isinstance(step, Lever) else simpler(step)
+        return any(self.steps((*steps[:place], other, *steps[place + 1 :])) for other in others)
+
+    def _header(self) -> None:
+        """Features, rings, start."""
+        while self.first(headers(self.best)):
+            pass
+        while self.first(smaller_rings(self.best)):
+            pass
+        self._queues()
+
+    def _pairs(self) -> None:
+        """Two steps less at once, where one alone is needed by the other: a buffer and its reception, say."""
+        count = len(self.best.steps)
+        if count > 16:
+            return
+        for second in range(count - 1, 0, -1):
+            for first in range(second - 1, -1, -1):
+                steps = self.best.steps
+                if second < len(steps) and _belong(steps[first], steps[second]):
+                    self.steps((*steps[:first], *steps[first + 1 : second], *steps[second + 1 :]))
+
+
+def _belong(first: Step, second: Step) -> bool:
+    """Whether leaving out both may keep what follows as it is."""
+    if isinstance(first, Lever) and isinstance(second, Lever):
+        return first.name == second.name
+    return isinstance(first, Supply) and isinstance(second, Receive) and first.queue == second.queue
+
+
+def _standing(steps: tuple[Step, ...]) -> list[Step]:
+    """The levers and suppressions that are in force after *steps*."""
+    last: dict[tuple[str, int | None], Step] = {}
+    for step in steps:
+        if isinstance(step, Lever):
+            last[step.name, None] = step
+        elif isinstance(step, Suppress):
+            last["", step.queue] = step
+    return list(last.values())

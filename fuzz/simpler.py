@@ -1,0 +1,240 @@
+"""What is simpler than a step, and than a program's header: the alphabet of the shrinker's moves.
+
+Each function lists alternatives, the simplest first. Knows programs. Must not know why a program is
+interesting, or how many of the alternatives are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from fuzz.program import (
+    Lever,
+    Notify,
+    Program,
+    Publish,
+    Queue,
+    QueueReset,
+    Receive,
+    Request,
+    Restart,
+    Step,
+    Supply,
+    Suppress,
+)
+from oracles import spec
+
+Levers = tuple[tuple[str, tuple[str, ...]], ...]  # as in Limits.levers
+
+#: Sizes worth trying, the smallest first; larger ones go down by halves.
+_SIZES = {spec.SPLIT: (1, 2, 4, 8, 16), spec.PACKED: (1, 2, 3, 4, 5, 7, 8, 16)}
+
+
+def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
+    """Order of preference: steps, queues, bytes and elements, ring sizes, then what isn't as usual.
+
+    Finer than ``weight``: any move of the shrinker makes it smaller, so shrinking ends.
+    """
+    ranks = {(name, value): rank for name, known in levers for rank, value in enumerate(known)}
+    numbers = odd = 0
+    for step in program.steps:
+        if isinstance(step, Supply):
+            numbers += 1 + len(step.readable) + len(step.writable) + sum(step.readable) + sum(step.writable)
+            odd += step.held + step.gap + (step.indirect is not None) + (step.answer is not None)
+            odd += (step.indirect or 0) + len(step.readable)
+            if step.request is not None:
+                numbers += len(step.cut) + sum(length or 1 for length in step.cut)
+                numbers += sum(value for _, value in step.request.fields)
+        elif isinstance(step, Receive):
+            odd += step.count + step.asleep
+        elif isinstance(step, Suppress):
+            odd += step.ahead + (0, 1, 2)[("enable", "disable", "event").index(step.mode)]
+        elif isinstance(step, Notify):
+            odd += step.force
+        elif isinstance(step, QueueReset):
+            odd += step.size
+        elif isinstance(step, Lever):
+            odd += ranks.get((step.name, step.value), 0)
+    sizes = sum(queue.size for queue in program.queues)
+    features = program.features.bit_count()
+    starts = sum(queue.start for queue in program.queues)
+    return len(program.steps), len(program.queues), numbers, sizes, starts, features, odd
+
+
+def values(step: Step, levers: Levers) -> Iterator[Step]:
+    """The same lever at values that stand before its own; the first of all is where it changes nothing."""
+    if isinstance(step, Lever):
+        known = dict(levers).get(step.name, ())
+        for value in known[1 : known.index(step.value)] if step.value in known else ():
+            yield Lever(step.name, value)
+
+
+def calm(step: Step) -> Step:
+    """The step without any of its additions."""
+    if isinstance(step, Supply) and (step.held or step.gap or step.answer is not None or step.indirect is not None):
+        return replace(step, held=False, gap=False, answer=None, indirect=None)
+    if isinstance(step, Notify) and step.force:
+        return Notify(False, step.queue)
+    if isinstance(step, Receive) and step.asleep:
+        return Receive(step.count, False, step.queue)
+    return step
+
+
+def plainest(step: Step) -> list[Step]:
+    """For a supply, buffers that are as plain as can be; for other steps nothing."""
+    if not isinstance(step, Supply) or step.request is not None:
+        return []
+    queue = step.queue
+    return [Supply((), (1,), queue=queue), Supply((1,), queue=queue), Supply((1,), (1,), queue=queue)]
+
+
+def ones(step: Step) -> Step:
+    """The same elements, each one byte long."""
+    if isinstance(step, Supply) and step.request is None:
+        writable = (1,) * len(step.writable)
+        answer = None if step.answer is None else min(step.answer, len(writable))
+        return replace(step, readable=(1,) * len(step.readable), writable=writable, answer=answer)
+    return step
+
+
+def simpler(step: Step) -> Iterator[Step]:
+    """Alternatives to one step."""
+    if isinstance(step, Supply):
+        yield from _simpler_request(step) if step.request is not None else _simpler_supply(step)
+    elif isinstance(step, Receive):
+        for count in _down(step.count, 1):
+            yield Receive(count, False, step.queue)
+        if step.asleep:
+            yield Receive(step.count, False, step.queue)
+            for count in _down(step.count, 1):
+                yield Receive(count, True, step.queue)
+    elif isinstance(step, Notify):
+        if step.force:
+            yield Notify(False, step.queue)
+    elif isinstance(step, Suppress):
+        if step.mode != "enable":
+            yield Suppress("enable", 0, step.queue)
+        for ahead in _down(step.ahead, 0):
+            yield Suppress(step.mode, ahead, step.queue)
+    elif isinstance(step, QueueReset):
+        if step.size:
+            yield QueueReset(0, step.queue)
+
+
+def _simpler_supply(step: Supply) -> Iterator[Step]:
+    """Plain ones; then fewer elements; then single additions less; then shorter elements."""
+    readable, writable = step.readable, step.writable
+    yield from plainest(step)
+    for fewer in (((), (1,)), ((1,), ()), ((1,), (1,))):
+        if len(fewer[0]) + len(fewer[1]) < len(readable) + len(writable):
+            yield _with(step, *fewer)
+    yield ones(step)
+    if len(readable) + len(writable) > 4:
+        yield _with(step, readable[: len(readable) // 2], writable[: len(writable) // 2])
+    if len(readable) > 1 or (readable and writable):
+        yield _with(step, readable[:-1], writable)
+    if len(writable) > 1 or (readable and writable):
+        yield _with(step, readable, writable[:-1])
+    if step.held:
+        yield replace(step, held=False)
+    if step.gap:
+        yield replace(step, gap=False)
+    if step.indirect is not None:
+        yield replace(step, indirect=None)
+        if step.indirect:
+            yield replace(step, indirect=0)
+    if step.answer is not None:
+        yield replace(step, answer=None)
+        for answer in _down(step.answer, 0):
+            yield replace(step, answer=answer)
+    for side in ("readable", "writable"):
+        lengths: tuple[int, ...] = getattr(step, side)
+        for place, length in enumerate(lengths):
+            for shorter in _down(length, 1):
+                shortened = (*lengths[:place], shorter, *lengths[place + 1 :])
+                yield _with(step, shortened, writable) if side == "readable" else _with(step, readable, shortened)
+
+
+def _with(step: Supply, readable: tuple[int, ...], writable: tuple[int, ...]) -> Supply:
+    """Other elements; the rest of the step as far as it still makes sense."""
+    count = len(readable) + len(writable)
+    indirect = None if step.indirect is None else min(step.indirect, count - 1)
+    answer = None if step.answer is None or not writable else min(step.answer, sum(writable))
+    return replace(step, readable=readable, writable=writable, indirect=indirect, answer=answer)
+
+
+def _simpler_request(step: Supply) -> Iterator[Step]:
+    """In one piece, without additions, with smaller numbers."""
+    assert step.request is not None
+    bare = Supply(request=step.request, queue=step.queue)
+    if bare != step:
+        yield bare
+    for single in (replace(step, cut=()), replace(step, held=False), replace(step, gap=False)):
+        if single != step:
+            yield single
+    if step.indirect is not None:
+        yield replace(step, indirect=None)
+    fields = step.request.fields
+    for place, (name, value) in enumerate(fields):
+        for smaller in dict.fromkeys([0, 1, 512, value >> 1 & ~511, value >> 1]):
+            if smaller < value:
+                changed = (*fields[:place], (name, smaller), *fields[place + 1 :])
+                yield replace(step, request=Request(step.request.kind, changed))
+    if len(step.cut) > 1:
+        yield replace(step, cut=step.cut[:-1])
+        yield replace(step, cut=step.cut[1:])
+
+
+def _down(value: int, least: int) -> Iterator[int]:
+    """The least, then by halves up to one less: a few tries find a bound that is anywhere."""
+    tried = set()
+    for smaller in (least, value >> 2, value >> 1, value - 1):
+        if least <= smaller < value and smaller not in tried:
+            tried.add(smaller)
+            yield smaller
+
+
+def headers(program: Program) -> Iterator[Program]:
+    """The same steps under a simpler header: fewer features, smaller rings, counters from 0."""
+    usual = spec.VERSION_1
+    if program.features != usual:
+        yield replace(program, features=usual)
+        if program.features & ~spec.IN_ORDER != usual:
+            yield replace(program, features=usual | program.features & spec.IN_ORDER)
+    if any(queue.start for queue in program.queues):
+        yield replace(program, queues=tuple(Queue(queue.size) for queue in program.queues))
+    for bit in spec.FEATURE_NAMES.values():
+        if program.features & bit and bit != spec.VERSION_1:
+            yield replace(program, features=program.features & ~bit)
+
+
+def smaller_rings(program: Program) -> Iterator[Program]:
+    """Every queue of more than so many entries cut down to them; the smallest first."""
+    largest = max(queue.size for queue in program.queues)
+    sizes = [size for size in _SIZES[program.layout] if size < largest]
+    if largest > 32:
+        sizes.append(largest >> 1)
+    for size in sizes:
+        yield replace(program, queues=tuple(Queue(min(size, queue.size), queue.start) for queue in program.queues))
+
+
+def on_queue(step: Step) -> int | None:
+    """The queue that a step is about; None: all of them, or none."""
+    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart):
+        return step.queue
+    return None
+
+
+def alone(program: Program, number: int) -> Program:
+    """Only what happens on queue *number*; where queues have no roles, it becomes the only one."""
+    steps = tuple(step for step in program.steps if on_queue(step) in (None, number))
+    if program.device != "any":
+        return replace(program, steps=steps)
+    return replace(program, queues=(program.queues[number],), steps=tuple(map(_first_queue, steps)))
+
+
+def _first_queue(step: Step) -> Step:
+    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart):
+        return replace(step, queue=0)
+    return step
