@@ -71,6 +71,10 @@ class Suppressed(NamedTuple):
     event: int
 
 
+class Rechecked(NamedTuple):
+    """We looked at the ring after Suppressed: what is used from here on was used under the new words."""
+
+
 class Allowed(NamedTuple):
     """The device's event suppression as we read it after publishing: split (used flags, avail_event),
     packed (flags, off_wrap); *silent* if it excused us from notifying."""
@@ -148,13 +152,13 @@ class Resetting(NamedTuple):
 
 
 Observation = Union[
-    Started, Supplied, Published, Notified, Suppressed, Allowed, Stored, SawUsed, SawDescriptor,
-    Changed, Scanned, Called, Idle, Reclaimed, Resetting,
+    Started, Supplied, Published, Notified, Suppressed, Rechecked, Allowed, Stored, SawUsed,
+    SawDescriptor, Changed, Scanned, Called, Idle, Reclaimed, Resetting,
 ]  # fmt: skip
 KINDS: dict[str, type[Observation]] = {
     kind.__name__.lower(): kind
-    for kind in (Started, Supplied, Published, Notified, Suppressed, Allowed, Stored, SawUsed, SawDescriptor,
-                 Changed, Scanned, Called, Idle, Reclaimed, Resetting)
+    for kind in (Started, Supplied, Published, Notified, Suppressed, Rechecked, Allowed, Stored, SawUsed,
+                 SawDescriptor, Changed, Scanned, Called, Idle, Reclaimed, Resetting)
 }  # fmt: skip
 _HINTS = {kind: get_type_hints(kind) for kind in KINDS.values()}
 _ADDRESSES = {"descriptor", "driver", "device", "address", "features"}

@@ -74,9 +74,9 @@ class Session(Protocol):
         """Whether a used buffer notification arrived, waiting up to *seconds*; it is consumed."""
         ...
 
-    def log(self, queue: int) -> list[Stored | Called] | None:
-        """What the device stored and signalled since the last call, in order; None: this target logs nothing,
-        look at memory instead. With a log, the device has nothing more to do after notify() returned."""
+    def listen(self, observer: Callable[[int, Stored | Called], None]) -> bool:
+        """Call *observer* (queue, observation) at every store to a ring and every notification, at the moment it
+        happens; then the device is idle when notify() returns. False: this target can't, look at memory instead."""
         ...
 
     def stop(self, queue: int) -> int:

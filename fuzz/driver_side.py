@@ -1,0 +1,252 @@
+"""Runs a program as the driver: the only place where steps become writes, notifications and looks.
+
+Keeps every driver rule of the specification in doing so; what a step means depends on the program
+alone. Its own bookkeeping of outstanding buffers is the oracle's: it asks the oracle what a used
+entry completes. Never judges.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from fuzz import devices
+from fuzz.arena import Arena
+from fuzz.driver_queue import Broken, DriverQueue, Undecided
+from fuzz.program import (
+    Lever,
+    Notify,
+    Program,
+    Publish,
+    QueueReset,
+    Receive,
+    Reset,
+    Restart,
+    Step,
+    Supply,
+    Suppress,
+)
+from fuzz.targets import QueueConfig, Session, TargetDied, TargetHung
+from fuzz.verdict import CONFORMS, CRASHED, HUNG, UNDECIDED, VIOLATES, Outcome
+from oracles import spec
+from oracles.oracle import Oracle
+from oracles.trace import Called, Resetting, Started, Stored
+
+PATIENCE = 1.0
+"""Seconds after which a wait is undecided; with *patient* ten times as long, and then it counts."""
+
+
+class Stop(Exception):
+    """The rest of the program can't be run in a way that would prove anything; what was seen stands."""
+
+
+def run(program: Program, session: Session, *, offered: int = 0, hints: dict[str, int] | None = None,
+        patient: bool = False, salt: int = 0, judge: bool = True, without: frozenset[str] = frozenset()) -> Outcome:  # fmt: skip
+    """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything the target does.
+
+    *offered*: feature bits that the target needs besides those of the program. *salt* varies canaries
+    from one re-run to the next. *judge* False: the oracle keeps books, but nothing is recorded or scanned.
+    """
+    driver = Driver(program, session, offered, hints or {}, patient, salt, judge, without)
+    outcome = driver.outcome
+    try:
+        try:
+            driver.execute()
+        except Stop:
+            pass
+        violation = driver.oracle.conclude()
+        if violation is not None:
+            raise Broken(violation)
+    except Broken as broken:
+        outcome.verdict = VIOLATES
+        outcome.violation = broken.violation
+    except Undecided as undecided:
+        outcome.verdict, outcome.reason = UNDECIDED, str(undecided)
+    except TargetDied as died:
+        outcome.verdict, outcome.reason = CRASHED, str(died)
+    except TargetHung as hung:
+        outcome.verdict, outcome.reason = HUNG, str(hung)
+    outcome.warnings = driver.oracle.warnings
+    outcome.chains = sum(queue.oracle.used_total for queue in driver.queues)
+    outcome.events = sum(queue.oracle.events for queue in driver.queues)
+    return outcome
+
+
+class Driver:
+    """One execution."""
+
+    def __init__(self, program: Program, session: Session, offered: int, hints: dict[str, int], patient: bool,
+                 salt: int, judge: bool, without: frozenset[str]) -> None:  # fmt: skip
+        self.program = program
+        self.session = session
+        self.outcome = Outcome()
+        self.oracle = Oracle(without)
+        self.patient = patient
+        self.patience = PATIENCE * (10 if patient else 1)
+        self.layout = program.layout
+        self.features = program.features | spec.VERSION_1
+        if self.layout == spec.PACKED:
+            self.features |= spec.RING_PACKED
+        self.device = None if program.device == "any" else devices.load(program.device, hints)
+        self.levers = session
+        self.listening = session.listen(self._observe)
+        self.fence = threading.Lock()
+        self.again: list[int] = []
+        self.busy = False
+        self.arena, places = self._lay_out()
+        self.queues = [
+            DriverQueue(self, number, queue.size, queue.start, places[number], salt, judge)
+            for number, queue in enumerate(program.queues)
+        ]
+        self.actions: dict[type, Callable[[Step], None]] = {
+            Supply: self._supply,
+            Publish: self._publish,
+            Notify: self._notify,
+            Receive: self._receive,
+            Suppress: self._suppress,
+            Reset: self._reset,
+            QueueReset: self._queue_reset,
+            Restart: self._restart,
+            Lever: self._lever,
+        }
+
+    def _lay_out(self) -> tuple[Arena, list[tuple[int, int, int]]]:
+        """Areas for every queue at its largest size, then the arena."""
+        largest = max([step.size for step in self.program.steps if isinstance(step, QueueReset)], default=0)
+        at = 64
+        places = []
+        for queue in self.program.queues:
+            sizes = spec.area_sizes(self.layout, max(queue.size, largest))
+            areas = []
+            for length in sizes:
+                areas.append(at)
+                at = (at + length + 16 + 63) & ~63
+            places.append((areas[0], areas[1], areas[2]))
+        need = at + 256 + sum(_room(step) for step in self.program.steps if isinstance(step, Supply))
+        end = min(len(self.session.memory), max(need, at + 4096))
+        return Arena(self.session.memory, at, end), places
+
+    def _observe(self, queue: int, observation: Stored | Called) -> None:
+        self.queues[queue].feed(observation)
+
+    # -- the steps
+
+    def execute(self) -> None:
+        """Set up, run every step, and settle what is open."""
+        self.start("init")
+        marks, trace = self.outcome.marks, self.outcome.trace
+        for step in self.program.steps:
+            marks.append(len(trace))
+            self.outcome.reached += 1
+            self.actions[type(step)](step)
+        marks.append(len(trace))
+        for queue in self.queues:
+            queue.settle()
+
+    def start(self, cause: str) -> None:
+        """Initialize the device and make every queue live."""
+        for queue in self.queues:
+            queue.prepare(queue.start_at if cause == "init" else 0)
+        self.session.start(self.features, [queue.config for queue in self.queues])
+        for queue in self.queues:
+            queue.begin(cause)
+
+    def _queue_of(self, number: int) -> DriverQueue | None:
+        return self.queues[number] if number < len(self.queues) else None
+
+    def _supply(self, step: Step) -> None:
+        assert isinstance(step, Supply)
+        queue = self._queue_of(step.queue)
+        if queue is None:
+            return
+        if step.gap and self.session.at_gap(step.queue, lambda: self._in_gap(queue, step)):
+            return
+        queue.supply(step)
+
+    def _in_gap(self, queue: DriverQueue, step: Supply) -> None:
+        """The device is between «ring drained» and «doorbell armed»: supply, and notify as it asks us to."""
+        queue.supply(step)
+        queue.publish()
+        if not queue.excused():
+            self.again.append(queue.number)
+
+    def _publish(self, step: Step) -> None:
+        assert isinstance(step, Publish)
+        queue = self._queue_of(step.queue)
+        if queue is not None:
+            queue.publish()
+
+    def _notify(self, step: Step) -> None:
+        assert isinstance(step, Notify)
+        queue = self._queue_of(step.queue)
+        if queue is None:
+            return
+        queue.publish()
+        if not queue.excused() or step.force:
+            queue.notify()
+        while self.again:
+            self.queues[self.again.pop()].notify()
+        if self.listening:
+            queue.idle()
+
+    def _receive(self, step: Step) -> None:
+        assert isinstance(step, Receive)
+        queue = self._queue_of(step.queue)
+        if queue is not None:
+            queue.receive(step.count, step.asleep)
+
+    def _suppress(self, step: Step) -> None:
+        assert isinstance(step, Suppress)
+        queue = self._queue_of(step.queue)
+        if queue is not None:
+            queue.suppress(step.mode, step.ahead)
+
+    def _lever(self, step: Step) -> None:
+        assert isinstance(step, Lever)
+        self.session.lever(step.name, step.value)
+
+    def _reset(self, step: Step) -> None:
+        self.session.reset()
+        for queue in self.queues:
+            queue.end(Resetting("device"))
+        self.start("reset")
+
+    def _queue_reset(self, step: Step) -> None:
+        assert isinstance(step, QueueReset)
+        queue = self._queue_of(step.queue)
+        if queue is None or not self.features & spec.RING_RESET:
+            return
+        self.session.reset_queue(step.queue)
+        queue.end(Resetting("queue"))
+        if step.size:
+            queue.size = step.size
+        queue.prepare(0)
+        self.session.resume(step.queue, queue.config)
+        queue.begin("queue_reset")
+
+    def _restart(self, step: Step) -> None:
+        assert isinstance(step, Restart)
+        queue = self._queue_of(step.queue)
+        if queue is None:
+            return
+        queue.look()
+        base = self.session.stop(step.queue)
+        queue.look()
+        queue.end(Resetting("stop", base))
+        config = queue.config_after(base)
+        if config is None:
+            raise Stop  # fetched, not used, and not finished by the stop: what becomes of them nobody says
+        self.session.resume(step.queue, config)
+        queue.resume()
+
+
+def _room(step: Supply) -> int:
+    """An upper bound of the memory that a supply takes in the arena."""
+    if step.request is not None:
+        fields = dict(step.request.fields)
+        return 8192 + 32 * 64 + fields.get("length", 0) * 26
+    pieces = len(step.readable) + len(step.writable)
+    return sum(step.readable) + sum(step.writable) + 24 * pieces + 64
+
+
+__all__ = ["CONFORMS", "PATIENCE", "Driver", "QueueConfig", "Started", "Stop", "run"]

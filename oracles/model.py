@@ -1,0 +1,167 @@
+"""The reference model of a virtqueue: which buffers are outstanding, and in which order.
+
+Knows buffers. Knows neither role nor layout: a layout's reader tells it what was supplied, published
+and used; it tells back which buffer that is and how far from the oldest (2.7.9, 2.8.8).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from oracles.trace import Extent, Supplied
+
+
+class Buffer:
+    """A buffer from supply to reclaim."""
+
+    __slots__ = ("direct", "elements", "decoys", "id", "length", "masked", "number", "position", "readable", "run",
+                 "slots", "table", "writable")  # fmt: skip
+
+    def __init__(self, told: Supplied, position: int) -> None:
+        self.number = told[0]
+        self.id = told[1]
+        self.slots = told[2]
+        self.readable = told[3]
+        self.writable = told[4]
+        self.elements: tuple[Extent, ...] = told[5]
+        self.table = told[6]
+        self.direct = told[7]
+        self.decoys = told[8]
+        self.position = position  # place of its first entry in the available order of the ring
+        self.length: int | None = None  # used length, once used; None if skipped in a batch
+        self.masked = False  # skipped by a batch, and its place was written with another buffer's id
+        self.run = 1  # how many buffers its used entry stood for
+
+    def __repr__(self) -> str:
+        return f"b{self.number}"
+
+
+class Virtqueue:
+    """Outstanding buffers of one queue, oldest first, and those used but not yet reclaimed.
+
+    *in_order* as negotiated. Memory is bounded by the queue size; every operation is O(1), but for
+    taking a run, which is O(length of the run).
+    """
+
+    __slots__ = ("by_id", "fifo", "ghosts", "held", "in_order", "size", "used")
+
+    def __init__(self, size: int, in_order: bool, ghosts: frozenset[int] = frozenset()) -> None:
+        self.size = size
+        self.in_order = in_order
+        self.held: deque[Buffer] = deque()  # supplied, not yet published
+        self.fifo: deque[Buffer] = deque()  # published and unused, oldest first; IN_ORDER only
+        self.by_id: dict[int, Buffer] = {}  # published and unused
+        self.used: deque[Buffer] = deque()  # used, not reclaimed, in the order of use
+        self.ghosts = ghosts  # ids that were outstanding before the last reset
+
+    def publish(self, count: int) -> None:
+        """The oldest *count* held buffers are available now. IndexError if there are fewer."""
+        for _ in range(count):
+            buffer = self.held.popleft()
+            if self.in_order:
+                self.fifo.append(buffer)
+            self.by_id[buffer.id] = buffer
+
+    def distance(self, id_: int) -> int | None:
+        """How many outstanding buffers are older than the one called *id_*; None if none is called so.
+
+        Serial numbers are consecutive in the order of availability, so this is a subtraction.
+        """
+        buffer = self.by_id.get(id_)
+        if buffer is None:
+            return None
+        return buffer.number - self.oldest().number
+
+    def oldest(self) -> Buffer:
+        """The buffer that was made available first. StopIteration if none is outstanding."""
+        return self.fifo[0] if self.in_order else next(iter(self.by_id.values()))
+
+    def take(self, id_: int, length: int) -> None:
+        """The one buffer called *id_* was used with *length*. KeyError if there is none."""
+        buffer = self.by_id.pop(id_)
+        if self.in_order:
+            self.fifo.remove(buffer)
+        buffer.length = length
+        self.used.append(buffer)
+
+    def take_run(self, distance: int, length: int) -> None:
+        """The oldest buffers up to the one at *distance* were used; *length* belongs to the last (2.7.9)."""
+        fifo, by_id, used = self.fifo, self.by_id, self.used
+        for _ in range(distance + 1):
+            buffer = fifo.popleft()
+            del by_id[buffer.id]
+            used.append(buffer)
+        buffer.length = length
+        buffer.run = distance + 1
+
+    def older(self, count: int) -> list[Buffer]:
+        """The *count* oldest outstanding buffers."""
+        source = self.fifo if self.in_order else self.by_id.values()
+        return list(islice(source, count))
+
+    def reclaim(self, count: int) -> None:
+        """The oldest *count* used buffers are free again; more than there are: all."""
+        for _ in range(min(count, len(self.used))):
+            self.used.popleft()
+
+    def ids(self) -> frozenset[int]:
+        """Ids of all buffers that are outstanding, held or unreclaimed."""
+        return frozenset(self.by_id) | {buffer.id for buffer in (*self.held, *self.used)}
+
+
+class Case:
+    """What a reader could not wave through: the facts, for the rules to judge.
+
+    *moment* says what was being looked at: used (split element or idx), descriptor (packed), event,
+    changed, scanned, silence, stopped, dead (activity while the queue isn't live). Fields that a
+    moment doesn't have stay at their defaults.
+    """
+
+    __slots__ = ("address", "base", "buffer", "cause", "data", "distance", "flags", "fresh", "id", "kept", "last",
+                 "length", "moment", "new", "old", "others", "outstanding", "place", "queue", "run", "slot", "spans",
+                 "step", "what", "wrap")  # fmt: skip
+
+    def __init__(self, moment: str, queue: Virtqueue, slot: int = -1) -> None:
+        self.moment = moment
+        self.queue = queue
+        self.slot = slot  # place in the ring
+        self.old = 0  # split: used idx before; packed: device position
+        self.new = 0
+        self.step = 0  # how far used idx moved
+        self.place = 0  # elements of this idx step already accounted for
+        self.id = -1
+        self.length = 0
+        self.flags = 0
+        self.wrap = 1  # packed: device wrap counter at the cursor
+        self.fresh = True  # whether the entry was certainly written since the last publication
+        self.others: list[int] = []  # other slots of this idx step that were written
+        self.distance: int | None = None  # of the buffer named, from the oldest
+        self.buffer: Buffer | None = None
+        self.outstanding = len(queue.by_id)
+        self.last: Run | None = None  # packed: the run used before
+        self.run = 1  # buffers that the used entry stands for
+        self.kept: tuple[Extent, ...] = ()
+        self.what = ""  # in words: a data complaint, a reset's kind, a word's name
+        self.address = 0
+        self.data = b""
+        self.base = 0
+        self.cause = "init"  # how the queue was last started
+        self.spans: dict[str, Extent] = {}  # areas by name
+
+
+class Run:
+    """Packed: what the last used descriptor stood for: where it began, and which buffers."""
+
+    __slots__ = ("buffers", "crossed", "end", "start", "total")
+
+    def __init__(self, start: int, total: int, end: int, crossed: bool, buffers: list[Buffer]) -> None:
+        self.start = start
+        self.total = total  # descriptors
+        self.end = end  # position after it
+        self.crossed = crossed  # whether it passed or exactly reached the ring end
+        self.buffers = buffers
+
+    def covers(self, position: int, size: int) -> bool:
+        """Whether *position* lies inside the run, behind its first descriptor."""
+        return 0 < (position - self.start) % size < self.total or (self.total == size and position != self.start)

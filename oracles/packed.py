@@ -1,0 +1,209 @@
+"""The packed layout (2.8): the reader that turns observations of a descriptor ring into used buffers.
+
+Knows the device's position and wrap counter, and how an in-order batch moves them. Knows no rule:
+what it cannot wave through it hands over as a Case. The rings' writers are in packed_rings.
+"""
+
+from __future__ import annotations
+
+from oracles import spec
+from oracles.model import Buffer, Case, Run, Virtqueue
+from oracles.trace import SawDescriptor, Started, Stored
+
+_BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
+
+
+class Reader:
+    """Follows the descriptor ring of one live queue; the same interface as split.Reader."""
+
+    def __init__(self, started: Started, queue: Virtqueue) -> None:
+        self.queue = queue
+        self.size = started.size
+        self.descriptor = started.descriptor
+        self.device = started.device
+        self.end = started.descriptor + 16 * started.size
+        self.event_idx = bool(started.features & spec.EVENT_IDX)
+        self.cursor = started.used & 0x7FFF
+        self.wrap = started.used >> 15 & 1
+        self.next = started.available & 0x7FFF  # where the next supplied buffer begins
+        self.next_wrap = started.available >> 15 & 1
+        self.pending: dict[int, bytes] = {}  # id and length written, flags not yet
+        self.done: list[Buffer] = []
+        self.lint: list[Case] = []
+        self.due = ""
+        self.ambiguous = False
+        self.flags = spec.EVENT_FLAGS_ENABLE
+        self.event = 0
+        self.first = True
+        self.exact = False
+        self.last: Run | None = None
+
+    # -- what the driver did
+
+    def publish(self, count: int) -> None:
+        """*count* held buffers became available: nothing to do, positions were taken when they were supplied."""
+
+    def position_of_next(self, slots: int) -> int:
+        """Where in the ring the next supplied buffer begins; it takes *slots* descriptors."""
+        position = self.next
+        self.next += slots
+        if self.next >= self.size:
+            self.next -= self.size
+            self.next_wrap ^= 1
+        return position
+
+    def suppress(self, flags: int, event: int) -> None:
+        """Our words changed: a notification that is due may now be withheld rightly."""
+        self.flags, self.event = flags, event
+        self.due = ""
+        self.ambiguous = not self.exact
+
+    # -- what the device did
+
+    def stored(self, seen: Stored) -> Case | None:
+        """A store to the descriptor ring or the device area, as logged."""
+        self.exact = True
+        address = seen.address
+        data = seen.data
+        if self.descriptor <= address < self.end:
+            position, offset = divmod(address - self.descriptor, 16)
+            if offset == 14 and len(data) == 2:
+                return self._flags(position, data[0] | data[1] << 8)
+            if offset == 8 and len(data) == 6:
+                self.pending[position] = data
+                return None
+        elif self.device <= address < self.device + 4:
+            return self._words(address - self.device, data)
+        return self.stray(address, data)
+
+    def _flags(self, position: int, flags: int) -> Case | None:
+        data = self.pending.pop(position, None)
+        if data is None:
+            case = self._case(position, flags, 0, 0)
+            case.fresh = False
+            return case
+        return self._used(position, flags, int.from_bytes(data[4:6], "little"), int.from_bytes(data[:4], "little"))
+
+    def saw(self, seen: SawDescriptor) -> Case | None:
+        """A descriptor that now reads as used, as found by looking at the device's position."""
+        _, length, id_, flags = spec.DESCRIPTOR.unpack(seen.data)
+        return self._used(seen.position, flags, id_, length)
+
+    def _used(self, position: int, flags: int, id_: int, length: int) -> Case | None:
+        """A used descriptor was published at *position* (2.8.6, 2.8.8)."""
+        queue = self.queue
+        buffer = queue.by_id.get(id_)
+        if (
+            buffer is None
+            or position != self.cursor
+            or flags & _BOTH != (_BOTH if self.wrap else 0)
+            or (flags & spec.DESC_F_WRITE and length > buffer.writable)
+        ):
+            return self._case(position, flags, id_, length)
+        if not flags & spec.DESC_F_WRITE:
+            length = -1  # reserved (2.8.4)
+        done = self.done
+        if queue.in_order:
+            distance = buffer.number - queue.fifo[0].number
+            taken = queue.older(distance + 1) if distance else [buffer]
+            queue.take_run(distance, length)
+        else:
+            taken = [buffer]
+            queue.take(id_, length)
+        done += taken
+        self._advance(taken)
+        return None
+
+    def _advance(self, taken: list[Buffer]) -> None:
+        """Move past all descriptors of *taken*, toggling the wrap counter at the ring end (2.8.1)."""
+        old = self.cursor
+        total = taken[0].slots
+        for buffer in taken[1:]:
+            total += buffer.slots
+        new = old + total
+        crossed = new >= self.size
+        if not self.ambiguous:
+            self._notify(old, new, len(taken), taken[0].slots if len(taken) > 1 else total)
+        if crossed:
+            new -= self.size
+            self.wrap ^= 1
+        self.cursor = new
+        self.first = False
+        self.last = Run(old, total, new, crossed, taken)
+
+    def _notify(self, old: int, new: int, run: int, head: int) -> None:
+        """Whether this used descriptor asks for a used buffer notification (2.8.10)."""
+        if self.flags == spec.EVENT_FLAGS_ENABLE:
+            self.due = self.due or "flags"
+        elif self.flags == spec.EVENT_FLAGS_DESC and self.event_idx:
+            event = self.event & 0x7FFF
+            if self.event >> 15 != self.wrap:
+                event += self.size
+            if old <= event < new:
+                self.due = self.due or ("batch" if run > 1 and event >= old + head else "event")
+
+    def _case(self, position: int, flags: int, id_: int, length: int) -> Case:
+        case = Case("descriptor", self.queue, position)
+        case.old, case.flags, case.id, case.length = self.cursor, flags, id_, length
+        case.wrap = self.wrap
+        case.buffer = self.queue.by_id.get(id_)
+        case.distance = self.queue.distance(id_)
+        case.run = 1 + (case.distance or 0)
+        case.last = self.last
+        case.new = int(self.first)
+        return case
+
+    def _words(self, offset: int, data: bytes) -> Case | None:
+        """The device's event suppression structure (2.8.10)."""
+        if offset == 0 and len(data) == 4:
+            return self.word(False, int.from_bytes(data[:2], "little")) or self.word(
+                True, int.from_bytes(data[2:], "little")
+            )
+        return self.word(offset == 2, int.from_bytes(data, "little"))
+
+    def word(self, is_flags: bool, value: int) -> Case | None:
+        """A word of the device event suppression structure: flags (0, 1 and 2), or offset and wrap."""
+        case = Case("event", self.queue)
+        case.flags = value
+        if is_flags:
+            if value > (2 if self.event_idx else 1):
+                case.what = "flags"
+                return case
+        elif value & 0x7FFF >= self.size:
+            case.what = "offset"
+            return case
+        return None
+
+    def stray(self, address: int, data: bytes) -> Case | None:
+        """A write outside of what the device may write; in the ring: a used descriptor at a wrong place."""
+        if self.descriptor <= address < self.end and len(data) >= 16:
+            _, length, id_, flags = spec.DESCRIPTOR.unpack(data[:16])
+            return self._case((address - self.descriptor) // 16, flags, id_, length)
+        case = Case("changed", self.queue)
+        case.address, case.data = address, data
+        return case
+
+    def base(self, base: int) -> Case | None:
+        """The positions reported by a stop: available in the low half, used in the high half (vhost-user)."""
+        available, used = base & 0xFFFF, base >> 16
+        case = Case("stopped", self.queue)
+        case.base = base
+        case.old = self.cursor | self.wrap << 15
+        case.new = self.next | self.next_wrap << 15
+        allowed = {case.new, *(self._at(buffer) for buffer in self.queue.by_id.values())}
+        allowed |= {self._at(buffer) for buffer in self.queue.held}
+        if base < 0 or available not in allowed or used not in (0, case.old):
+            case.what = "range"
+            return case
+        if used != case.old:
+            case.what = "half"
+            self.lint.append(case)
+        elif self.queue.by_id and available != self._at(self.queue.oldest()):
+            case.what = "drain"
+            self.lint.append(case)
+        return None
+
+    def _at(self, buffer: Buffer) -> int:
+        """Position and wrap counter with which *buffer* was made available."""
+        wrap = self.next_wrap if buffer.position < self.next else self.next_wrap ^ 1
+        return buffer.position | wrap << 15

@@ -1,0 +1,196 @@
+"""The split layout (2.7): the reader that turns observations of a used ring into used buffers.
+
+Knows where things lie and how in-order batches are written. Knows no rule: what it cannot wave
+through it hands over as a Case. The driver's and the device's writes are in split_rings.
+"""
+
+from __future__ import annotations
+
+from oracles import spec
+from oracles.model import Buffer, Case, Virtqueue
+from oracles.trace import SawUsed, Started, Stored
+
+_unpack = spec.USED_ELEMENT.unpack
+
+
+class Reader:
+    """Follows the used ring of one live queue.
+
+    ``done`` collects the buffers found used, for whoever scans them; ``due``: publications so far asked
+    for a used buffer notification that has not been seen; ``exact``: observations come from a store log.
+    """
+
+    def __init__(self, started: Started, queue: Virtqueue) -> None:
+        self.queue = queue
+        self.size = started.size
+        self.device = started.device
+        self.event_offset = 4 + 8 * started.size
+        self.event_idx = bool(started.features & spec.EVENT_IDX)
+        self.idx = started.used
+        self.available = started.available
+        self.pending: dict[int, bytes] = {}  # elements written, not yet published, by slot
+        self.done: list[Buffer] = []
+        self.lint: list[Case] = []
+        self.due = ""
+        self.ambiguous = False  # our suppression words changed and we have not looked since
+        self.flags = 0
+        self.event = 0
+        self.first = True
+        self.exact = False
+
+    # -- what the driver did
+
+    def publish(self, count: int) -> None:
+        """*count* held buffers became available."""
+        self.available = (self.available + count) & 0xFFFF
+
+    def position_of_next(self, slots: int) -> int:
+        """Where in the ring the next supplied buffer stands (available ring slot)."""
+        return (self.available + len(self.queue.held)) % self.size
+
+    def suppress(self, flags: int, event: int) -> None:
+        """Our words changed: a notification that is due may now be withheld rightly."""
+        self.flags, self.event = flags, event
+        self.due = ""
+        self.ambiguous = not self.exact
+
+    # -- what the device did
+
+    def stored(self, seen: Stored) -> Case | None:
+        """A store to the device area, as logged."""
+        self.exact = True
+        offset = seen.address - self.device
+        data = seen.data
+        if offset == 2 and len(data) == 2:
+            return self._publish(data[0] | data[1] << 8)
+        if 4 <= offset < self.event_offset and len(data) == 8 and not offset & 3:
+            self.pending[(offset - 4) >> 3] = data
+            return None
+        if offset == 0 or offset == self.event_offset:
+            return self.word(offset == 0, int.from_bytes(data, "little"))
+        return self.stray(seen.address, data)
+
+    def saw(self, seen: SawUsed) -> Case | None:
+        """Used idx and the elements up to it, as found by looking."""
+        elements = seen.elements
+        step = len(elements) >> 3
+        old, size = self.idx, self.size
+        self.pending.clear()
+        for place in range(step):
+            self.pending[(old + place) % size] = elements[8 * place : 8 * place + 8]
+        case = self._publish(seen.idx, seen.changed)
+        if case is not None and case.fresh and case.slot >= 0:
+            case.fresh = bool(seen.changed >> ((case.slot - old) % size) & 1)
+            case.others = [(old + place) % size for place in range(step) if seen.changed >> place & 1]
+        return case
+
+    def _publish(self, new: int, changed: int = -1) -> Case | None:
+        """Used idx is *new*: account for every element of the step (2.7.8, 2.7.9)."""
+        old = self.idx
+        step = (new - old) & 0xFFFF
+        queue = self.queue
+        by_id = queue.by_id
+        if step > len(by_id):
+            return self._case(old, new, 0, "bound")
+        place = 0
+        longest = 1
+        while place < step:
+            slot = (old + place) % self.size
+            data = self.pending.pop(slot, None)
+            if data is None:
+                return self._case(old, new, place, "unwritten")
+            id_, length = _unpack(data)
+            buffer = by_id.get(id_)
+            if buffer is None:
+                return self._case(old, new, place, "id", id_, length)
+            if queue.in_order:
+                distance = buffer.number - queue.fifo[0].number
+                if place + distance >= step or length > buffer.writable:
+                    return self._case(old, new, place, "run", id_, length, buffer, distance)
+                self.done.extend(queue.older(distance + 1)) if distance else self.done.append(buffer)
+                queue.take_run(distance, length)
+                if distance:
+                    longest = max(longest, distance + 1)
+                    self._skipped(old, place, distance, changed)
+                place += distance + 1
+            else:
+                if length > buffer.writable:
+                    return self._case(old, new, place, "run", id_, length, buffer, 0)
+                queue.take(id_, length)
+                self.done.append(buffer)
+                place += 1
+        self.idx = new
+        self.first = False
+        if step and not self.ambiguous:
+            self._notify(old, new, longest)
+        return None
+
+    def _notify(self, old: int, new: int, run: int) -> None:
+        """Whether this publication asks for a used buffer notification (2.7.7.2)."""
+        if self.event_idx:
+            if spec.crosses(self.event, new, old):
+                inside = run > 1 and (new - self.event) & 0xFFFF != 1
+                self.due = self.due or ("batch" if inside else "event")
+        elif not self.flags & spec.AVAIL_F_NO_INTERRUPT:
+            self.due = self.due or "flags"
+
+    def _skipped(self, old: int, place: int, distance: int, changed: int) -> None:
+        """Slots behind the first of a batch have no meaning; what was written there may betray reordering."""
+        for extra in range(place + 1, place + distance + 1):
+            slot = (old + extra) % self.size
+            data = self.pending.pop(slot, None)
+            if data is None or not changed >> extra & 1:
+                continue
+            id_, length = _unpack(data)
+            buffer = self.queue.used[extra - place - distance - 1]
+            if id_ != buffer.id:
+                for skipped in list(self.queue.used)[-distance - 1 : -1]:
+                    skipped.masked = True
+                case = self._case(old, old, extra, "mask", id_, length, buffer)
+                self.lint.append(case)
+
+    def _case(self, old: int, new: int, place: int, what: str, id_: int = -1, length: int = 0,
+              buffer: Buffer | None = None, distance: int | None = None) -> Case:  # fmt: skip
+        case = Case("used", self.queue, (old + place) % self.size)
+        case.old, case.new, case.step, case.place = old, new, (new - old) & 0xFFFF, place
+        case.what, case.id, case.length, case.buffer = what, id_, length, buffer
+        case.distance = distance
+        case.run = (distance or 0) + 1
+        case.fresh = what != "unwritten"
+        case.others = [
+            (old + other) % self.size
+            for other in range(min(case.step, self.size))
+            if (old + other) % self.size in self.pending
+        ]
+        if self.first:
+            case.flags = 1
+        return case
+
+    def word(self, is_flags: bool, value: int) -> Case | None:
+        """A suppression word of the device: used flags, or avail_event (2.7.10)."""
+        if not is_flags:
+            return None
+        if value > 1 or (self.event_idx and value):
+            case = Case("event", self.queue)
+            case.what = "event_idx" if self.event_idx else "flags"
+            case.flags = value
+            return case
+        return None
+
+    def stray(self, address: int, data: bytes) -> Case | None:
+        """A write outside of what the device may write."""
+        case = Case("changed", self.queue)
+        case.address, case.data = address, data
+        return case
+
+    def base(self, base: int) -> Case | None:
+        """The position reported by a stop: between used and available idx (vhost-user: Ring states)."""
+        case = Case("stopped", self.queue)
+        case.base, case.old, case.new = base, self.idx, self.available
+        if not 0 <= base <= 0xFFFF or (base - self.idx) & 0xFFFF > (self.available - self.idx) & 0xFFFF:
+            case.what = "range"
+            return case
+        if base != self.idx:
+            case.what = "drain"
+            self.lint.append(case)
+        return None

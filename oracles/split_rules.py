@@ -1,0 +1,161 @@
+"""What binds the device on a split ring: a step of used idx, and the elements under it (2.7.8, 2.7.9).
+
+Knows the specification; must not know targets or programs.
+"""
+
+from __future__ import annotations
+
+from oracles import spec
+from oracles.asking import rule
+from oracles.model import Case
+
+
+def older(case: Case) -> str:
+    """The buffers older than the one named, in a few words."""
+    buffers = case.queue.older(case.distance or 0)
+    return " ".join(repr(buffer) for buffer in buffers[:4]) + (" …" if len(buffers) > 4 else "")
+
+
+def was_used(case: Case) -> bool:
+    """Whether the id of *case* is that of a buffer returned before and not yet reclaimed."""
+    return any(buffer.id == case.id for buffer in case.queue.used)
+
+
+@rule("S-USED-IDX-START", "used")
+def _idx_backwards(case: Case) -> str | None:
+    if case.what == "bound" and case.step >= 0x8000:
+        return f"used idx went back from {case.old} to {case.new}"
+    return None
+
+
+@rule("INO-RESTART", "used", "descriptor")
+def _restart(case: Case) -> str | None:
+    if case.cause not in ("reset", "queue_reset") or case.buffer is not None:
+        return None
+    if case.id >= 0 and case.id in case.queue.ghosts and not was_used(case):
+        return f"id {case.id} names a buffer from before the reset"
+    if case.what == "bound" and case.queue.ghosts and case.step < 0x8000:
+        return (
+            f"used idx went from {case.old} to {case.new} though {case.outstanding} buffers were available since "
+            "the reset: completions from before it are published"
+        )
+    return None
+
+
+@rule("S-USED-IDX-BOUND", "used")
+def _idx_bound(case: Case) -> str | None:
+    if case.what == "bound" and case.step < 0x8000:
+        return f"used idx went from {case.old} to {case.new} with only {case.outstanding} buffers outstanding"
+    return None
+
+
+@rule("INO-S-BATCH-SLOT", "used")
+def _batch_slot(case: Case) -> str | None:
+    if case.queue.in_order and case.what != "bound" and case.place == 0 and not case.fresh and case.others:
+        return (
+            f"the element of the batch was written at slot {case.others[0]}; slot {case.slot}, "
+            "which belongs to its first buffer, was not"
+        )
+    return None
+
+
+@rule("INO-S-BATCH-ID", "used")
+def _batch_id(case: Case) -> str | None:
+    if case.queue.in_order and case.what != "bound" and case.place > 0 and not case.fresh:
+        return (
+            f"used idx moved by {case.step}, but the id of the element says that its batch ended after "
+            f"{case.place}: slot {case.slot} was not written"
+        )
+    return None
+
+
+@rule("S-USED-LEN-ORDER", "used")
+def _element_late(case: Case) -> str | None:
+    if case.what == "unwritten" and not case.others:
+        return f"used idx {case.new} was stored before the used element at slot {case.slot}"
+    return None
+
+
+@rule("S-USED-IDX-COUNT", "used")
+def _idx_count(case: Case) -> str | None:
+    if not case.queue.in_order and case.what != "bound" and not case.fresh:
+        return f"used idx moved by {case.step}, but slot {case.slot} was not written (one element per buffer)"
+    return None
+
+
+@rule("S-USED-ID-HI", "used")
+def _id_high(case: Case) -> str | None:
+    if case.what == "id" and case.id > 0xFFFF:
+        return f"the id of the used element is {case.id:#x}: a head has 16 bits"
+    return None
+
+
+@rule("S-USED-ONCE", "used")
+def _once(case: Case) -> str | None:
+    if case.what == "id" and was_used(case):
+        return f"head {case.id} was returned a second time"
+    return None
+
+
+@rule("S-USED-ID", "used")
+def _used_id(case: Case) -> str | None:
+    if case.what == "id":
+        return f"the used element at slot {case.slot} names head {case.id}, which is not outstanding"
+    return None
+
+
+@rule("INO-BATCH-LEN", "used", "descriptor")
+def _batch_len(case: Case) -> str | None:
+    if not case.queue.in_order or not case.distance or case.buffer is None:
+        return None
+    if case.moment == "used" and case.place + case.distance >= case.step:
+        return None
+    if case.moment == "descriptor" and (case.slot != case.old or not case.flags & spec.DESC_F_WRITE):
+        return None
+    if case.length > case.buffer.writable:
+        return (
+            f"the batch of {case.run} carries length {case.length}; its last buffer {case.buffer} "
+            f"has {case.buffer.writable} writable bytes"
+        )
+    return None
+
+
+@rule("S-USED-LEN-MAX", "used")
+def _len_max(case: Case) -> str | None:
+    if case.buffer is None or case.place + (case.distance or 0) >= case.step:
+        return None
+    if case.length > case.buffer.writable:
+        return f"used length {case.length} of {case.buffer}, which has {case.buffer.writable} writable bytes"
+    return None
+
+
+
+
+@rule("INO-ORDER", "used")
+def _order_split(case: Case) -> str | None:
+    if case.queue.in_order and case.distance and case.place + case.distance >= case.step and case.what != "complete":
+        return f"{case.buffer} was returned before {older(case)}, which became available earlier"
+    return None
+
+
+@rule("INO-S-BATCH-IDX", "used")
+def _batch_idx(case: Case) -> str | None:
+    if case.queue.in_order and case.distance and case.place + case.distance >= case.step:
+        return (
+            f"the element names {case.buffer}, the last of a batch of {case.run}; "
+            f"used idx moved by {case.step} instead of {case.place + case.run}"
+        )
+    return None
+
+
+@rule("INO-S-MASK", "used")
+def _mask(case: Case) -> str | None:
+    if case.what == "mask":
+        return (
+            f"slot {case.slot}, skipped by a batch, was written with head {case.id}; "
+            f"its place belongs to head {case.buffer.id if case.buffer else '?'}: completions out of order inside one "
+            "idx step look like this"
+        )
+    return None
+
+
