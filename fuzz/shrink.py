@@ -17,14 +17,20 @@ from fuzz.simpler import (
     alone,
     calm,
     headers,
+    levers_first,
     measure,
     on_queue,
     ones,
     plainest,
+    resized,
     simpler,
     smaller_rings,
+    tighter,
     values,
 )
+
+#: Above so many steps, leaving out several at once is not tried in every place.
+_LONG = 24
 
 Still = Callable[[Program], bool]
 Progress = Callable[[int, Program], None]
@@ -202,14 +208,22 @@ class _Shrinker:
             pass
         while self.first(smaller_rings(self.best)):
             pass
+        self.first(resized(self.best))
+        self.first(tighter(self.best))
+        self.better(levers_first(self.best))
         self._queues()
 
     def _pairs(self) -> None:
-        """Two steps less at once, where one alone is needed by the other: a buffer and its reception, say."""
-        count = len(self.best.steps)
-        if count > 16:
+        """A few steps less at once, where each alone is needed by the others: a buffer and its reception, say."""
+        if len(self.best.steps) > _LONG:
             return
-        for second in range(count - 1, 0, -1):
+        for size in (4, 3, 2):
+            end = len(self.best.steps)
+            while end >= size:
+                steps = self.best.steps
+                self.steps(steps[: end - size] + steps[end:])
+                end = min(end - 1, len(self.best.steps))
+        for second in range(len(self.best.steps) - 1, 0, -1):
             for first in range(second - 1, -1, -1):
                 steps = self.best.steps
                 if second < len(steps) and _belong(steps[first], steps[second]):

@@ -6,7 +6,7 @@ interesting, or how many of the alternatives are tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from fuzz.program import (
@@ -18,6 +18,7 @@ from fuzz.program import (
     QueueReset,
     Receive,
     Request,
+    Reset,
     Restart,
     Step,
     Supply,
@@ -38,7 +39,7 @@ def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
     """
     ranks = {(name, value): rank for name, known in levers for rank, value in enumerate(known)}
     numbers = odd = 0
-    for step in program.steps:
+    for place, step in enumerate(program.steps):
         if isinstance(step, Supply):
             numbers += 1 + len(step.readable) + len(step.writable) + sum(step.readable) + sum(step.writable)
             odd += step.held + step.gap + (step.indirect is not None) + (step.answer is not None)
@@ -53,9 +54,9 @@ def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
         elif isinstance(step, Notify):
             odd += step.force
         elif isinstance(step, QueueReset):
-            odd += step.size
+            odd += 1 + step.size
         elif isinstance(step, Lever):
-            odd += ranks.get((step.name, step.value), 0)
+            odd += place + ranks.get((step.name, step.value), 0)  # levers stand first
     sizes = sum(queue.size for queue in program.queues)
     features = program.features.bit_count()
     starts = sum(queue.start for queue in program.queues)
@@ -118,24 +119,24 @@ def simpler(step: Step) -> Iterator[Step]:
         for ahead in _down(step.ahead, 0):
             yield Suppress(step.mode, ahead, step.queue)
     elif isinstance(step, QueueReset):
+        yield Reset()
         if step.size:
             yield QueueReset(0, step.queue)
 
 
 def _simpler_supply(step: Supply) -> Iterator[Step]:
-    """Plain ones; then fewer elements; then single additions less; then shorter elements."""
+    """Plain ones; then with the same additions; then single additions less, fewer elements, shorter ones."""
     readable, writable = step.readable, step.writable
+    count = len(readable) + len(writable)
     yield from plainest(step)
-    for fewer in (((), (1,)), ((1,), ()), ((1,), (1,))):
-        if len(fewer[0]) + len(fewer[1]) < len(readable) + len(writable):
-            yield _with(step, *fewer)
+    if step.answer is not None:
+        for room in (1, 2):
+            yield Supply((), (1,) * room, answer=room - 1, queue=step.queue)
+            yield _with(replace(step, answer=room - 1), (), (room,))
+    for fewer in dict.fromkeys([1, 2, count >> 1, count - 1, count]):
+        if 0 < fewer <= count:
+            yield _with(step, (), (1,) * fewer)
     yield ones(step)
-    if len(readable) + len(writable) > 4:
-        yield _with(step, readable[: len(readable) // 2], writable[: len(writable) // 2])
-    if len(readable) > 1 or (readable and writable):
-        yield _with(step, readable[:-1], writable)
-    if len(writable) > 1 or (readable and writable):
-        yield _with(step, readable, writable[:-1])
     if step.held:
         yield replace(step, held=False)
     if step.gap:
@@ -148,12 +149,15 @@ def _simpler_supply(step: Supply) -> Iterator[Step]:
         yield replace(step, answer=None)
         for answer in _down(step.answer, 0):
             yield replace(step, answer=answer)
-    for side in ("readable", "writable"):
-        lengths: tuple[int, ...] = getattr(step, side)
-        for place, length in enumerate(lengths):
-            for shorter in _down(length, 1):
-                shortened = (*lengths[:place], shorter, *lengths[place + 1 :])
-                yield _with(step, shortened, writable) if side == "readable" else _with(step, readable, shortened)
+    if count > 1:
+        for less in (1, count >> 1):
+            yield _with(step, readable[:-less], writable) if len(readable) > less else step
+            yield _with(step, readable, writable[:-less]) if len(writable) > less else step
+    for place, length in enumerate((*readable, *writable)):
+        for shorter in _down(length, 1):
+            lengths = [*readable, *writable]
+            lengths[place] = shorter
+            yield _with(step, tuple(lengths[: len(readable)]), tuple(lengths[len(readable) :]))
 
 
 def _with(step: Supply, readable: tuple[int, ...], writable: tuple[int, ...]) -> Supply:
@@ -196,27 +200,84 @@ def _down(value: int, least: int) -> Iterator[int]:
 
 
 def headers(program: Program) -> Iterator[Program]:
-    """The same steps under a simpler header: fewer features, smaller rings, counters from 0."""
+    """The same steps under a simpler header: fewer features, counters from 0 or from a smaller number."""
     usual = spec.VERSION_1
     if program.features != usual:
         yield replace(program, features=usual)
         if program.features & ~spec.IN_ORDER != usual:
             yield replace(program, features=usual | program.features & spec.IN_ORDER)
-    if any(queue.start for queue in program.queues):
-        yield replace(program, queues=tuple(Queue(queue.size) for queue in program.queues))
     for bit in spec.FEATURE_NAMES.values():
         if program.features & bit and bit != spec.VERSION_1:
             yield replace(program, features=program.features & ~bit)
+    largest = max(queue.start for queue in program.queues)
+    if largest:
+        below = 1 << largest.bit_length() - 1
+        for start in dict.fromkeys([0, 1, 2, below - 1, below, below + 1]):
+            yield replace(program, queues=tuple(Queue(queue.size, min(start, queue.start)) for queue in program.queues))
 
 
 def smaller_rings(program: Program) -> Iterator[Program]:
-    """Every queue of more than so many entries cut down to them; the smallest first."""
+    """Rings cut down, the smallest first: the steps as they are, or chains and events cut down with them."""
     largest = max(queue.size for queue in program.queues)
     sizes = [size for size in _SIZES[program.layout] if size < largest]
     if largest > 32:
         sizes.append(largest >> 1)
     for size in sizes:
-        yield replace(program, queues=tuple(Queue(min(size, queue.size), queue.start) for queue in program.queues))
+        queues = tuple(Queue(min(size, queue.size), queue.start) for queue in program.queues)
+        for scale in (_same, _in_proportion, _from_end):
+            steps = tuple(_scaled(step, scale, largest, size) for step in program.steps)
+            yield replace(program, queues=queues, steps=steps)
+
+
+def _same(number: int, old: int, new: int) -> int:
+    return number
+
+
+def _in_proportion(number: int, old: int, new: int) -> int:
+    return (2 * number * new + old) // (2 * old)
+
+
+def _from_end(number: int, old: int, new: int) -> int:
+    return max(number - (old - new), 0) if 2 * number > old else number
+
+
+def _scaled(step: Step, scale: Callable[[int, int, int], int], old: int, new: int) -> Step:
+    """The step for a ring of *new* entries instead of *old*."""
+    if isinstance(step, Supply) and step.request is None:
+        count = len(step.readable) + len(step.writable)
+        kept = max(1, scale(count, old, new))
+        if kept < count:
+            return _with(step, step.readable[: kept - 1], step.writable[: kept - min(len(step.readable), kept - 1)])
+    elif isinstance(step, Suppress) and step.ahead:
+        return replace(step, ahead=scale(step.ahead, old, new))
+    return step
+
+
+def tighter(program: Program) -> Iterator[Program]:
+    """One entry and one buffer less: what is full then was full before."""
+    below = [size for size in _SIZES[program.layout] if size < program.queues[0].size]
+    if not below or len(program.queues) > 1:
+        return
+    queues = (Queue(below[-1], program.queues[0].start),)
+    for place, step in enumerate(program.steps):
+        if isinstance(step, Supply):
+            yield replace(program, queues=queues, steps=program.steps[:place] + program.steps[place + 1 :])
+
+
+def resized(program: Program) -> Iterator[Program]:
+    """A queue that has from the beginning the size that a reset gives it."""
+    for place, step in enumerate(program.steps):
+        if isinstance(step, QueueReset) and step.size and step.queue < len(program.queues):
+            queues = list(program.queues)
+            queues[step.queue] = Queue(step.size, queues[step.queue].start)
+            steps = program.steps[:place] + program.steps[place + 1 :]
+            yield replace(program, queues=tuple(queues), steps=steps)
+
+
+def levers_first(program: Program) -> Program:
+    """All levers moved before anything else happens."""
+    levers = tuple(step for step in program.steps if isinstance(step, Lever))
+    return replace(program, steps=levers + tuple(step for step in program.steps if not isinstance(step, Lever)))
 
 
 def on_queue(step: Step) -> int | None:
