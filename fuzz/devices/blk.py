@@ -27,13 +27,14 @@ _MOST_SECTORS = 1 << 13  # of one request that a person writes
 # Any 512 bytes of it: a period of 127, so that each of 127 starting places gives another sector.
 _PATTERN = bytes(1 + place * 53 % 127 for place in range(127)) * 6
 _STAMP = struct.Struct("10B")
+_Place = tuple[int, int]  # buffer, queue
 
 
-def sector_data(buffer: int, sector: int) -> bytes:
-    """What the buffer with serial number *buffer* writes into *sector*: 512 bytes."""
-    start = (buffer * 31 + sector * 7) % 127
+def sector_data(buffer: int, queue: int, sector: int) -> bytes:
+    """What the buffer with serial number *buffer* of *queue* writes into *sector*: 512 bytes."""
+    start = (buffer * 31 + queue * 17 + sector * 7) % 127
     stamp = _STAMP.pack(
-        *(1 + buffer % 127, 1 + buffer // 127 % 127, 1 + buffer // 16129 % 127, 0x55, 0x2A),
+        *(1 + buffer % 127, 1 + buffer // 127 % 127, 1 + (buffer // 16129 + queue * 5) % 127, 0x55, 0x2A),
         *(1 + sector % 127, 1 + sector // 127 % 127, 1 + sector // 16129 % 127, 0x2A, 0x55),
     )
     return stamp + _PATTERN[start : start + SECTOR - len(stamp)]
@@ -47,9 +48,10 @@ class Device:
     def __init__(self, hints: dict[str, int]) -> None:
         self._capacity = hints.get("capacity", _FEW_SECTORS)
         self._forgets = bool(hints.get("forgets", 0))
-        self._owner: dict[int, int] = {}  # sector: the buffer whose data it holds, where that is known
+        self._owner: dict[int, _Place] = {}  # sector: the buffer whose data it holds, where that is known
         self._writes: dict[int, int] = {}  # sector: writes supplied so far
         self._pending: dict[int, int] = {}  # sector: of these, not yet answered
+        self._undo: dict[int, tuple[int, Callable[[], None]]] = {}  # queue: the last buffer, if it writes
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +112,9 @@ class Device:
 
     def message(self, request: Request, buffer: int, queue: int) -> Message:
         """The bytes of *request*."""
+        last, undo = self._undo.pop(queue, (-1, None))
+        if last == buffer and undo is not None:
+            undo()  # what had this number found no room in the ring: it never was
         fields = dict(request.fields)
         sector = fields.get("sector", 0)
         count = fields.get("length", SECTOR) // SECTOR
@@ -117,8 +122,8 @@ class Device:
         if request.kind == "read":
             return Message(header, count * SECTOR + 1, self._reader(sector, count))
         if request.kind == "write":
-            data = b"".join([sector_data(buffer, number) for number in range(sector, sector + count)])
-            return Message(header + data, 1, self._writer(sector, count, buffer))
+            data = b"".join([sector_data(buffer, queue, number) for number in range(sector, sector + count)])
+            return Message(header + data, 1, self._writer(sector, count, (buffer, queue)))
         if request.kind == "get_id":
             return Message(header, _ID_BYTES + 1, _optional)
         return Message(header, 1, _optional)
@@ -128,17 +133,26 @@ class Device:
     def _beyond(self, sector: int, count: int) -> bool:
         return sector + count > self._capacity
 
-    def _writer(self, sector: int, count: int, buffer: int) -> Callable[[int, bytes], str]:
+    def _writer(self, sector: int, count: int, writer: _Place) -> Callable[[int, bytes], str]:
         """From now until it is answered, nobody knows what is in these sectors."""
         if self._forgets or self._beyond(sector, count):
             return partial(self._status, self._beyond(sector, count))
         sectors = range(sector, sector + count)
+        before = {number: self._owner.pop(number) for number in sectors if number in self._owner}
+        alone = [not self._pending.get(number, 0) for number in sectors]
         for number in sectors:
-            self._owner.pop(number, None)
             self._writes[number] = self._writes.get(number, 0) + 1
             self._pending[number] = self._pending.get(number, 0) + 1
         stamps = [self._writes[number] for number in sectors]
         answered = False
+
+        def undo() -> None:
+            for number, stamp in zip(sectors, stamps, strict=True):
+                self._pending[number] -= 1
+                if self._writes[number] == stamp:  # else another queue wrote meanwhile: then it stays unknown
+                    self._writes[number] -= 1
+                    if number in before:
+                        self._owner[number] = before[number]
 
         def check(used: int, data: bytes) -> str:
             nonlocal answered
@@ -146,13 +160,14 @@ class Device:
             if answered:
                 return wrong
             answered = True
-            for number, stamp in zip(sectors, stamps, strict=True):
+            for number, stamp, only in zip(sectors, stamps, alone, strict=True):
                 self._pending[number] -= 1
-                # Were there others, of which one may have come later, then it stays unknown.
-                if not wrong and not self._pending[number] and self._writes[number] == stamp:
-                    self._owner[number] = buffer
+                # Of writes that were on their way together, any may have come last: then it stays unknown.
+                if only and not wrong and self._writes[number] == stamp:
+                    self._owner[number] = writer
             return wrong
 
+        self._undo[writer[1]] = (writer[0], undo)
         return check
 
     def _reader(self, sector: int, count: int) -> Callable[[int, bytes], str]:
@@ -166,10 +181,10 @@ class Device:
             wrong = _wrong_status(data)
             if wrong:
                 return wrong
-            for number, buffer in known:
+            for number, writer in known:
                 place = (number - sector) * SECTOR
-                if owner.get(number) == buffer and data[place : place + SECTOR] != sector_data(buffer, number):
-                    return f"sector {number} does not read as buffer {buffer} wrote it"
+                if owner.get(number) == writer and data[place : place + SECTOR] != sector_data(*writer, number):
+                    return f"sector {number} does not read as buffer {writer[0]} wrote it"
             return ""
 
         return check

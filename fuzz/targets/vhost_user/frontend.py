@@ -125,6 +125,8 @@ class Frontend:
 
     def unasked(self) -> None:
         """Look at what the back-end sent though nothing was asked, if anything. Raises Closed or Nonsense."""
+        if self._waiting:
+            return  # acknowledgements, that nobody needed yet
         try:
             data = self._connection.recv(64, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:

@@ -18,7 +18,7 @@ from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
 from fuzz.targets.presets import ACTIONS, PRESETS, Preset
 from fuzz.targets.process import NOT_YET, Process, connect, split_command
 from fuzz.targets.vhost_user import protocol
-from fuzz.targets.vhost_user.frontend import ConversationError, Frontend
+from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Frontend
 from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
 from oracles import spec
 
@@ -65,19 +65,19 @@ class VhostUser:
         return process.connect(self.preset.patience if self.preset else 10.0)
 
     def _connect_to_path(self) -> socket.socket:
-        deadline = time.monotonic() + 1.0  # it may be closing the connection before
+        deadline = time.monotonic() + 1.0
         while True:
             try:
                 return connect(self._path)
             except OSError as error:
                 trouble = error
-            if trouble.errno not in NOT_YET or time.monotonic() > deadline:
+            absent = isinstance(trouble, (FileNotFoundError, ConnectionRefusedError))
+            # Once served, somebody may be about to start it again; until then, nobody is there.
+            if trouble.errno not in NOT_YET or (absent and not self._served) or time.monotonic() > deadline:
                 break
             time.sleep(0.01)
-        reason = trouble.strerror or str(trouble)
-        if isinstance(trouble, (FileNotFoundError, ConnectionRefusedError)):
-            reason = "nobody listens there"
-        raise TargetError(f"{self.name} can't be reached: {reason.lower()}")
+        reason = "nobody listens there" if absent else (trouble.strerror or str(trouble)).lower()
+        raise TargetError(f"{self.name} can't be reached: {reason}")
 
     def obituary(self, seconds: float) -> str:
         """How the process ended; '' if it runs on or isn't ours."""
@@ -131,7 +131,7 @@ class VhostUser:
             queues = frontend.queue_count()
             config = frontend.config(_CONFIG)
         except ConversationError as error:
-            end = self.obituary(1.0)
+            end = self.obituary(1.0 if isinstance(error, Closed) else 0.0)
             raise TargetError(f"{self.name} {error}" + (f": {end}" if end else "")) from None
         finally:
             frontend.close()
