@@ -95,7 +95,9 @@ class DriverQueue:
         kind = split_rings.DriverRing if self.split else packed_rings.DriverRing
         self.ring = kind(memory, self.driver.features, self.size, descriptor, driver, device, initial)
         if self.split and start:
+            # memory as an earlier life would have left it: everything used, a notification wanted for what follows
             self.words[device // 2 + 1] = start
+            self.words[(device + 4 + 8 * self.size) // 2] = start
         self.shown = None
         self.blocks.clear()
         self.messages.clear()
@@ -334,12 +336,21 @@ class DriverQueue:
         """Look at the ring for used buffers. A target with a log has shown them already."""
         if self.driver.listening or not self.oracle.live:
             return
+        self._look()
+        if self.session.called(self.number, 0.0):
+            self._heard()
+
+    def _heard(self) -> None:
+        """A notification came: it may be for what we saw, or for what we have not looked at yet."""
+        self.feed(Called())
+        self._look()
+        self.feed(Rechecked())
+
+    def _look(self) -> None:
         if self.split:
             self._look_split()
         else:
             self._look_packed()
-        if self.session.called(self.number, 0.0):
-            self.feed(Called())
 
     def _look_split(self) -> None:
         reader = self.oracle.reader
@@ -420,15 +431,15 @@ class DriverQueue:
                 seen, deadline = self.oracle.used_total, now + self.driver.patience
             if now >= deadline:
                 self.look()
-                if self.oracle.received >= count:
-                    self.idle()
-                    break
                 self.idle()
-                raise Undecided(f"{self.oracle.queue.oldest()} was not used within {self.driver.patience:g} s")
+                if self.oracle.received < count and self.owed():
+                    raise Undecided(f"{self.oracle.queue.oldest()} was not used within {self.driver.patience:g} s")
+                if self.oracle.reader.due:
+                    raise Undecided(f"no used buffer notification came within {self.driver.patience:g} s")
+                return
             pause = deadline - now if asleep else 0.0005
             if self.session.called(self.number, pause):
-                self.feed(Called())
-                self.look()
+                self._heard()
             elif not asleep:
                 self.look()
 

@@ -170,7 +170,7 @@ class QueueOracle:
         return None
 
     def _rechecked(self, told: Rechecked) -> Violation | None:
-        self.reader.ambiguous = False
+        self.reader.rechecked()
         return None
 
     def _reclaimed(self, told: Reclaimed) -> Violation | None:
@@ -218,7 +218,7 @@ class QueueOracle:
     def _called(self, seen: Called) -> Violation | None:
         if self._dead:
             return self._activity("a used buffer notification arrived")
-        self.reader.due = ""
+        self.reader.called()
         return None
 
     def _scanned(self, seen: Scanned) -> Violation | None:

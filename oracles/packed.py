@@ -31,6 +31,7 @@ class Reader:
         self.done: list[Buffer] = []
         self.lint: list[Case] = []
         self.due = ""
+        self.credit = False  # a notification was heard before what it announces was seen
         self.ambiguous = False
         self.flags = spec.EVENT_FLAGS_ENABLE
         self.event = 0
@@ -57,6 +58,19 @@ class Reader:
         self.flags, self.event = flags, event
         self.due = ""
         self.ambiguous = not self.exact
+
+    def called(self) -> None:
+        """A notification was heard: for what was due, or for what the next look will show."""
+        self.due = ""
+        self.credit = not self.exact
+
+    def rechecked(self) -> None:
+        """The driver has looked: what is used from here on is used under the present words, and not yet announced."""
+        self.ambiguous = self.credit = False
+
+    def _owe(self, why: str) -> None:
+        if not self.credit:
+            self.due = self.due or why
 
     # -- what the device did
 
@@ -134,13 +148,13 @@ class Reader:
     def _notify(self, old: int, new: int, run: int, head: int) -> None:
         """Whether this used descriptor asks for a used buffer notification (2.8.10)."""
         if self.flags == spec.EVENT_FLAGS_ENABLE:
-            self.due = self.due or "flags"
+            self._owe("flags")
         elif self.flags == spec.EVENT_FLAGS_DESC and self.event_idx:
             event = self.event & 0x7FFF
             if self.event >> 15 != self.wrap:
                 event += self.size
             if old <= event < new:
-                self.due = self.due or ("batch" if run > 1 and event >= old + head else "event")
+                self._owe("batch" if run > 1 and event >= old + head else "event")
 
     def _case(self, position: int, flags: int, id_: int, length: int) -> Case:
         case = Case("descriptor", self.queue, position)

@@ -32,6 +32,7 @@ class Reader:
         self.done: list[Buffer] = []
         self.lint: list[Case] = []
         self.due = ""
+        self.credit = False  # a notification was heard before what it announces was seen
         self.ambiguous = False  # our suppression words changed and we have not looked since
         self.flags = 0
         self.event = 0
@@ -53,6 +54,19 @@ class Reader:
         self.flags, self.event = flags, event
         self.due = ""
         self.ambiguous = not self.exact
+
+    def called(self) -> None:
+        """A notification was heard: for what was due, or for what the next look will show."""
+        self.due = ""
+        self.credit = not self.exact
+
+    def rechecked(self) -> None:
+        """The driver has looked: what is used from here on is used under the present words, and not yet announced."""
+        self.ambiguous = self.credit = False
+
+    def _owe(self, why: str) -> None:
+        if not self.credit:
+            self.due = self.due or why
 
     # -- what the device did
 
@@ -130,9 +144,9 @@ class Reader:
         if self.event_idx:
             if spec.crosses(self.event, new, old):
                 inside = run > 1 and (new - self.event) & 0xFFFF != 1
-                self.due = self.due or ("batch" if inside else "event")
+                self._owe("batch" if inside else "event")
         elif not self.flags & spec.AVAIL_F_NO_INTERRUPT:
-            self.due = self.due or "flags"
+            self._owe("flags")
 
     def _skipped(self, old: int, place: int, distance: int, changed: int) -> None:
         """Slots behind the first of a batch have no meaning; what was written there may betray reordering."""
