@@ -1,0 +1,348 @@
+"""The main job: programs, one after the other, against a target; what is found is saved, re-run, shrunk, told.
+
+Knows what a find goes through, in which order. Must not know how a target is reached or a ring is read.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fuzz import __version__, encoding, finds
+from fuzz.confirm import Needs, Runner, Smaller, again, decide, minimise
+from fuzz.finds import Find
+from fuzz.generate import nth
+from fuzz.program import Limits, Program
+from fuzz.report.text import Shown, quote, render
+from fuzz.status import Status, duration
+from fuzz.targets import Offer, Target, TargetError
+from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR
+from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
+from oracles import spec
+
+AGAIN_MODEL, AGAIN_REAL = 20, 5
+_CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asked for."""
+
+    seed: int
+    runs: int | None = None
+    seconds: float | None = None
+    layout: str | None = None  # split | packed | both
+    in_order: str | None = None  # on | off | both
+    go_on: bool = False
+    out: Path = Path("vqfuzz-out")
+
+    def options(self, runs: int) -> str:
+        """The same as options of the command, for exactly so many programs."""
+        words = [f"--seed {self.seed}", f"--runs {runs}"]
+        words += [f"--layout {self.layout}"] if self.layout else []
+        words += [f"--in-order {self.in_order}"] if self.in_order else []
+        words += ["--continue"] if self.go_on else []
+        words += [f"--out {quote(str(self.out))}"] if str(self.out) != "vqfuzz-out" else []
+        return " ".join(words)
+
+
+def narrow(target: Target, offer: Offer, layout: str | None, in_order: str | None) -> tuple[Limits, list[str]]:
+    """What may be drawn, and a line about what was asked for and can't be. Raises TargetError if nothing is left."""
+    limits = target.limits
+    offered = offer.features
+    layouts = tuple(one for one in limits.layouts if one == spec.SPLIT or offered & spec.RING_PACKED)
+    orders = tuple(one for one in limits.in_order if not one or offered & spec.IN_ORDER)
+    names = " ".join(spec.feature_names(offered)) or "no ring features"
+    notes = []
+    if layout in spec.LAYOUTS:
+        if layout not in layouts:
+            raise TargetError(f"{target.name} has no {layout} virtqueues; it offers: {names}")
+        layouts = (layout,)
+    elif layout == "both" and len(layouts) < len(spec.LAYOUTS):
+        notes.append(f"only {layouts[0]} virtqueues: {target.name} offers {names}")
+    if in_order in ("on", "off"):
+        if (in_order == "on") not in orders:
+            raise TargetError(f"{target.name} does not offer in_order; it offers: {names}")
+        orders = (in_order == "on",)
+    elif in_order == "both" and True not in orders:
+        notes.append(f"only without in_order: {target.name} offers {names}")
+    limits = replace(limits, layouts=layouts, in_order=orders, features=limits.features & offered)
+    return limits, notes
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a campaign came to so far."""
+
+    programs: int = 0
+    chains: int = 0
+    slow: int = 0  # conform, but only a long wait showed it
+    undecided: int = 0
+    flaky: int = 0  # finds that never came back
+    found: int = 0  # finds told
+    ours: int = 0  # programs on which vqfuzz failed
+    shapes: set[tuple[str, int]] = field(default_factory=set)
+    warnings: Counter[str] = field(default_factory=Counter)
+    by_rule: Counter[str] = field(default_factory=Counter)
+
+    def code(self) -> int:
+        """The exit code."""
+        if self.found:
+            return FOUND
+        if self.ours:
+            return TARGET
+        return UNCLEAR if self.undecided or self.flaky else CONFORMS
+
+
+class Campaign:
+    """One run of ``vqfuzz fuzz``. *say* prints a result, *status* shows progress."""
+
+    def __init__(self, target: Target, wanted: Wanted, say: Say, status: Status) -> None:
+        self.target = target
+        self.wanted = wanted
+        self.say = say
+        self.status = status
+        self.runner = Runner(target)
+        self.tally = Tally()
+        self.kept: dict[tuple[str, str], Find] = {}  # by rule and smallest program
+        self.looked: Counter[str] = Counter()
+        self.began = time.monotonic()
+        self.aside = 0.0  # seconds spent on finds
+        self.limits = target.limits
+
+    def run(self) -> int:
+        """Everything, until a find, the end, or Ctrl-C. Returns the exit code."""
+        wanted = self.wanted
+        finds.check(wanted.out)
+        offer = self.target.probe()
+        self.limits, notes = narrow(self.target, offer, wanted.layout, wanted.in_order)
+        self.say(
+            f"vqfuzz {__version__} · seed {wanted.seed} · {self.target.name} · {' '.join(self.limits.layouts)} · "
+            f"in_order {' '.join('on' if one else 'off' for one in self.limits.in_order)}"
+        )
+        for note in notes:
+            self.say(note)
+        self.began = time.monotonic()
+        code = None
+        try:
+            self._programs()
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except TargetError as error:
+            self.status.clear()
+            self.say(f"stopped after {_count(self.tally.programs, 'program')}: {error}")
+            code = FOUND if self.tally.found else TARGET
+        self._finish(code == INTERRUPTED)
+        return self.tally.code() if code is None else code
+
+    # -- the loop
+
+    def _programs(self) -> None:
+        wanted, tally, runner = self.wanted, self.tally, self.runner
+        limit = wanted.runs if wanted.runs is not None else 1 << 62
+        deadline = self.began + wanted.seconds if wanted.seconds is not None else float("inf")
+        before: Program | None = None
+        outcome = Outcome()
+        index = 0
+        while index < limit:
+            now = time.monotonic()
+            if now >= deadline:
+                break
+            if self.status.due(now):
+                self._progress(now)
+            program = nth(wanted.seed, index, self.limits)
+            last = outcome
+            outcome, patient = decide(runner, program)
+            late, runner.late = runner.late, ""
+            tally.programs = index + 1
+            if late and before is not None and last.verdict not in BAD:
+                last.verdict, last.reason = CRASHED, late
+                if self._found(before, index - 1, last, False, True):
+                    return
+            if self._count(program, index, outcome, patient):
+                return
+            before, index = program, index + 1
+        if runner.real and before is not None and outcome.verdict not in BAD:
+            runner.settle()
+            if runner.late:
+                outcome.verdict, outcome.reason = CRASHED, runner.late
+                self._found(before, index - 1, outcome, False, True)
+
+    def _count(self, program: Program, index: int, outcome: Outcome, patient: bool) -> bool:
+        """Take an outcome into account; whether the campaign is over."""
+        tally = self.tally
+        tally.chains += outcome.chains
+        tally.shapes.add((program.layout, program.features))
+        for warning in outcome.warnings:
+            tally.warnings[warning.rule] += 1
+        if outcome.verdict in BAD:
+            return self._found(program, index, outcome, patient, False)
+        if outcome.verdict == UNDECIDED:
+            tally.undecided += 1
+        elif patient:
+            tally.slow += 1
+        return False
+
+    def _progress(self, now: float) -> None:
+        seconds = max(now - self.began - self.aside, 1e-6)
+        tally = self.tally
+        parts = [
+            duration(now - self.began),
+            f"{_count(tally.programs, 'program')}, {tally.programs / seconds:.0f}/s",
+            f"{tally.chains / seconds:.0f} chains/s",
+            f"{_count(len(tally.shapes), 'feature set')}",
+            f"{_count(sum(tally.by_rule.values()), 'find')}",
+        ]
+        parts += [f"{tally.slow} slow"] if tally.slow else []
+        parts += [f"{tally.undecided} undecided"] if tally.undecided else []
+        self.status.show(" · ".join(parts))
+
+    # -- a find
+
+    def _found(self, program: Program, index: int, outcome: Outcome, patient: bool, finish: bool) -> bool:
+        """Save, re-run, shrink, tell. Whether the campaign is over."""
+        tally, wanted = self.tally, self.wanted
+        rule = outcome.rule
+        tally.by_rule[rule] += 1
+        if self.looked[rule] > _CLOSER_LOOKS:
+            return False
+        self.looked[rule] += 1
+        meta = self._facts(index, outcome, patient)
+        find = finds.save(wanted.out, rule, program, outcome, meta)
+        self.status.clear()
+        self.status.show(f"{rule} in program {index}: saved as {find.folder}", force=True)
+        if outcome.verdict == OUR_FAULT:
+            tally.ours += 1
+            finds.update(find, traceback=self.runner.trace_of_fault)
+            self.say(f"{_our_fault(outcome)}; please report it, with {find.folder}")
+            return not wanted.go_on
+        needs = Needs(rule, patient, finish)
+        repeated = any(known == rule for known, _ in self.kept)
+        began = time.monotonic()
+        stopped = self._confirm(find, outcome, needs, repeated)
+        self.aside += time.monotonic() - began
+        if stopped:
+            raise KeyboardInterrupt
+        return not wanted.go_on
+
+    def _confirm(self, find: Find, outcome: Outcome, needs: Needs, repeated: bool) -> bool:
+        """Re-run and shrink a saved find, and tell it unless it is known. Whether the user interrupted that."""
+        program, rule = find.program, needs.rule
+        times = (AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1
+        try:
+            count = again(self.runner, program, needs, times, lambda done: self.status.show(f"{rule}: again {done}/{times}"))
+        except KeyboardInterrupt:
+            self._tell(find, None, outcome)
+            return True
+        finds.update(find, runs={"again": count, "of": times})
+        if not count:
+            self.tally.flaky += 1
+            self._tell(find, None, outcome)
+            return False
+        if 0 < count < times:
+            needs = replace(needs, tries=3)
+        smaller = minimise(self.runner, program, outcome, needs, progress=lambda done, now: self.status.show(
+            f"{rule}: {_count(len(now.steps), 'step')} after {_count(done, 'execution')}"))  # fmt: skip
+        known = self.kept.get((rule, encoding.dump(smaller.program)))
+        if known is not None:
+            finds.remove(find)
+            return smaller.stopped
+        self.tally.found += 1
+        self.kept[rule, encoding.dump(smaller.program)] = find
+        finds.update(find, shrunk=shrunk_facts(program, smaller), marks=list(smaller.outcome.marks))
+        self._tell(find, smaller, smaller.outcome)
+        return smaller.stopped
+
+    def _tell(self, find: Find, smaller: Smaller | None, outcome: Outcome) -> None:
+        """Write the report beside the find, and print it."""
+        program = smaller.program if smaller is not None else find.program
+        text = report(find, program, outcome)
+        if smaller is not None:
+            finds.complete(find, program, outcome, text)
+        else:
+            finds.add(find.folder, finds.REPORT, text)
+        self.status.clear()
+        self.say("")
+        if not find.meta.get("runs", {}).get("again", 1):
+            self.say(f"FLAKY: {outcome.rule} was seen once, and not again; its trace is the evidence")
+        self.say(text)
+
+    def _facts(self, index: int, outcome: Outcome, patient: bool) -> finds.Meta:
+        """What the find's folder says about how it came about."""
+        violation = outcome.violation
+        return {
+            "rule": outcome.rule,
+            "verdict": outcome.verdict,
+            "message": violation.message if violation is not None else outcome.reason,
+            "reason": outcome.reason,
+            "target": self.target.name,
+            "describe": self.target.describe(),
+            "seed": self.wanted.seed,
+            "index": index,
+            "options": self.wanted.options(index + 1),
+            "patient": patient,
+            "first_marks": list(outcome.marks),
+            "versions": {"vqfuzz": __version__, "python": platform.python_version(), "system": platform.platform()},
+            "words": self.target.words(),
+        }
+
+    # -- the end
+
+    def _finish(self, interrupted: bool) -> None:
+        self.status.clear()
+        tally = self.tally
+        whole = time.monotonic() - self.began
+        seconds = max(whole - self.aside, 1e-6)
+        for (rule, _), find in self.kept.items():
+            more = tally.by_rule[rule] - 1
+            if more:
+                self.say(f"{find.id}: {rule} also seen {_count(more, 'more time')}")
+                finds.update(find, also_seen=more)
+        for rule, count in sorted(tally.warnings.items()):
+            self.say(f"warning {rule}: legal, but hardly meant; seen {_count(count, 'time')} (vqfuzz rules {rule})")
+        parts = [
+            f"{_count(tally.programs, 'program')} in {duration(whole)}",
+            f"{tally.programs / seconds:.0f}/s",
+            f"{_count(tally.chains, 'buffer')} used, {tally.chains / seconds:.0f}/s",
+            f"{_count(len(tally.shapes), 'feature set')}",
+        ]
+        parts += [f"{tally.slow} slow"] if tally.slow else []
+        parts += [f"{tally.undecided} undecided"] if tally.undecided else []
+        parts += [f"{tally.flaky} flaky"] if tally.flaky else []
+        found = f"{_count(tally.found, 'find')} in {self.wanted.out}" if tally.found else "no violation"
+        self.say(" · ".join([*parts, found]) + (" · interrupted" if interrupted else ""))
+        self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.programs, 1))}")
+
+
+def shrunk_facts(program: Program, smaller: Smaller) -> dict[str, Any]:
+    """What find.json says about shrinking."""
+    return {
+        "before": len(program.steps),
+        "after": len(smaller.program.steps),
+        "executions": smaller.executions,
+        "seconds": round(smaller.seconds, 3),
+        "complete": smaller.complete,
+    }
+
+
+def report(find: Find, program: Program, outcome: Outcome) -> str:
+    """The text of a find whose program came to this."""
+    trace, marks = outcome.trace, list(outcome.marks)
+    return render(Shown(find.meta, program, trace, marks, outcome.verdict, outcome.reason, find.folder))
+
+
+def _our_fault(outcome: Outcome) -> str:
+    return f"vqfuzz itself failed on this program: {outcome.reason}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+__all__ = ["CRASHED", "HUNG", "VIOLATES", "Campaign", "Tally", "Wanted", "narrow", "report", "shrunk_facts"]

@@ -1,0 +1,212 @@
+"""The command ``vqfuzz``: options, their help, and exit codes. What a command does is imported when it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuzz import __version__
+from fuzz.trouble import INTERRUPTED, TARGET, USAGE, EnvironmentTrouble, UsageTrouble
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, None: 1.0}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or a number with a unit: 90, 90s, 500ms, 10m, 2h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds that *value* says."""
+        match = _TIME.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no time: write it as 90s, 10m or 2h", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
+
+
+class Commands(click.Group):
+    """A group that names the nearest command when there is none of that name."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command that *args* begin with."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, list(self.commands), 1, 0.0)[0]
+            ctx.fail(f"no command is called {name!r}; the nearest is {close!r} (vqfuzz --help lists them all)")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vqfuzz", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", count=True, help="-vv: a traceback when vqfuzz itself fails.")
+def vqfuzz(verbose: int) -> None:
+    """Fuzz VIRTIO virtqueue implementations for out-of-order and spec-violating completions.
+
+    A first try, which needs nothing: vqfuzz fuzz model:a05 --seed 1
+
+    \b
+    Exit codes: 0 conforms · 1 violation, crash or hang · 2 wrong usage or unreadable input
+                3 target can't be used · 4 only undecided or flaky · 130 interrupted
+    """
+
+
+def _seed(of: str) -> Callable[[Any], Any]:
+    return click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help=f"Seed of {of}; else random.")
+
+
+_target = click.option("--target", "-t", metavar="TARGET", help="Another target than the one of the find.")
+
+
+@vqfuzz.command()
+@click.argument("target")
+@click.option("--time", "seconds", type=Duration(), metavar="TIME", help="How long, such as 60s, 10m, 2h.  [60s]")
+@click.option("--runs", type=click.IntRange(1), metavar="N", help="How many programs.")
+@_seed("all programs")
+@click.option("--layout", type=click.Choice(["split", "packed", "both"]), help="Layout of the virtqueues.")
+@click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
+@click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
+@click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT", default=Path("vqfuzz-out"),
+              show_default=True, metavar="DIR", help="Where finds are kept (or VQFUZZ_OUT).")  # fmt: skip
+def fuzz(**options: Any) -> int:
+    """Run generated programs against TARGET, and judge what it does.
+
+    A find is saved first, then run again, shrunk and explained. The last line printed repeats the run.
+    """
+    from fuzz.commands.fuzzing import fuzz as command
+
+    return command(**options)
+
+
+@vqfuzz.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@_target
+@click.option("--times", type=click.IntRange(1, 100_000), default=1, metavar="N", help="Run each so often.")
+@click.option("--quiet", "-q", is_flag=True, help="Only the exit code, as for git bisect run.")
+def replay(path: Path, target: str | None, times: int, quiet: bool) -> int:
+    """Run programs again: a file, a find's folder, or a folder of programs or finds."""
+    from fuzz.commands.replaying import replay as command
+
+    return command(path, target, times, quiet)
+
+
+@vqfuzz.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@_target
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the program there, not to stdout.")
+def shrink(path: Path, target: str | None, out: Path | None) -> int:
+    """Print the smallest program that fails as the one in PATH does."""
+    from fuzz.commands.replaying import shrink as command
+
+    return command(path, target, out)
+
+
+@vqfuzz.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@_target
+def explain(path: Path, target: str | None) -> int:
+    """Tell what happens in a program, step by step; with a find's saved trace if its target is gone."""
+    from fuzz.commands.replaying import explain as command
+
+    return command(path, target)
+
+
+@vqfuzz.command()
+@click.argument("trace", type=click.Path(path_type=Path))
+def judge(trace: Path) -> int:
+    """Judge a saved trace (.vqtrace, or a find's folder), without any target."""
+    from fuzz.commands.replaying import judge as command
+
+    return command(trace)
+
+
+@vqfuzz.command()
+@click.argument("target")
+def probe(target: str) -> int:
+    """Show what TARGET offers: features, queues, configuration space."""
+    from fuzz.commands.listing import probe as command
+
+    return command(target)
+
+
+@vqfuzz.command()
+def targets() -> int:
+    """List the targets, and whether they can be used here."""
+    from fuzz.commands.listing import targets as command
+
+    return command()
+
+
+@vqfuzz.command()
+@click.argument("which", nargs=-1, metavar="[ID|SECTION]")
+def rules(which: tuple[str, ...]) -> int:
+    """List the rules, or explain those of an ID (INO-ORDER, INO-S) or a section (2.7.9, or 1.1 2.6.9)."""
+    from fuzz.commands.listing import rules as command
+
+    return command(" ".join(which))
+
+
+@vqfuzz.command()
+@_seed("all searches")
+@click.option("--quick", is_flag=True, help="Fewer programs, and no drop-one table.")
+def selftest(seed: int | None, quick: bool) -> int:
+    """Find every planted fault of the model, and accuse the clean model of nothing."""
+    from fuzz.selftest import selftest as command
+
+    return command(1 if seed is None else seed, quick)
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str]) -> int:
+    """Run ``vqfuzz`` with *arguments*; returns the exit code. Whatever is wrong is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that knows no «→» must not end us
+    signal.signal(signal.SIGTERM, _terminated)  # so that what we started is ended, too
+    try:
+        code = vqfuzz.main(arguments, prog_name="vqfuzz", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        name = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vqfuzz"
+        hint = "" if "--help" in error.format_message() else f" ({name} --help)"
+        return _fail(error.format_message().rstrip(".") + hint, USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except UsageTrouble as error:
+        return _fail(str(error), USAGE)
+    except EnvironmentTrouble as error:
+        return _fail(str(error), TARGET)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TARGET
+    except Exception as error:  # the last resort: one line, and the traceback for those who ask
+        from fuzz.targets import TargetDied, TargetError, TargetHung
+
+        if isinstance(error, (TargetError, TargetDied, TargetHung)):
+            return _fail(str(error), TARGET)
+        if "-vv" in arguments:
+            raise
+        line = f"{type(error).__name__}: {error}"
+        return _fail(f"vqfuzz itself failed, please report it: {line} (vqfuzz -vv … shows where)", TARGET)
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"vqfuzz: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,213 @@
+"""``replay``, ``shrink``, ``explain`` and ``judge``: what can be done with a program, a find or a trace."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fuzz import encoding, finds, registry
+from fuzz.campaign import report, shrunk_facts
+from fuzz.commands.fuzzing import say
+from fuzz.confirm import Needs, Runner, decide, minimise
+from fuzz.finds import Find
+from fuzz.report.text import Shown, render, where
+from fuzz.status import Status
+from fuzz.targets import Target, TargetError
+from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, EnvironmentTrouble, UsageTrouble, reason
+from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
+from oracles.oracle import judge as judge_trace
+from oracles.rules import Level
+from oracles.rules import registry as rules
+
+_Made = dict[str, Target]
+
+
+def _words(find: Find, target: str | None, path: Path) -> str:
+    """The target that a program belongs on. Raises UsageTrouble."""
+    words = target or find.meta.get("target")
+    if not words:
+        raise UsageTrouble(f"{path}: no {finds.META} beside it names its target; add --target, such as --target model")
+    return str(words)
+
+
+@contextmanager
+def _runners() -> Iterator[dict[str, Runner]]:
+    """Runners by the words of their targets; all are ended."""
+    made: dict[str, Runner] = {}
+    try:
+        yield made
+    finally:
+        for runner in made.values():
+            runner.target.close()
+
+
+def _runner(made: dict[str, Runner], words: str) -> Runner:
+    if words not in made:
+        made[words] = Runner(registry.make(words))
+    return made[words]
+
+
+# --- replay -----------------------------------------------------------------------------------------------------------
+
+
+def replay(path: Path, target: str | None, times: int, quiet: bool) -> int:
+    """Run each program *times* times; a line each. Returns the exit code."""
+    paths = list(finds.programs(path))
+    codes: Counter[int] = Counter()
+    with _runners() as made:
+        for place in paths:
+            find = finds.load(place)
+            words = _words(find, target, place)
+            try:
+                line, code = _replay(_runner(made, words), find, times)
+            except TargetError as error:
+                line, code = f"ERROR  {error}", TARGET
+            codes[code] += 1
+            if not quiet:
+                say(f"{line}   {place}" + (f" on {words}" if target else ""))
+    if not quiet and len(paths) > 1:
+        parts = [f"{count} {_MEANS[code]}" for code, count in sorted(codes.items())]
+        say(f"{len(paths)} programs: {', '.join(parts)}")
+    return next(code for code in (FOUND, TARGET, UNCLEAR, CONFORMS) if codes[code])
+
+
+_MEANS = {CONFORMS: "conform", FOUND: "failed", UNCLEAR: "flaky or undecided", TARGET: "could not be run"}
+
+
+def _replay(runner: Runner, find: Find, times: int) -> tuple[str, int]:
+    """What a program does now, in words, and the exit code that this is worth."""
+    known = str(find.meta.get("rule", ""))
+    crashing = known in ("CRASHED", "HUNG")
+    seen: Counter[str] = Counter()
+    undecided = 0
+    last: dict[str, Outcome] = {}
+    for salt in range(times):
+        outcome = runner.run(find.program, bool(find.meta.get("patient")), salt, finish=crashing)
+        if outcome.verdict == UNDECIDED:
+            outcome, _ = decide(runner, find.program)
+        if outcome.verdict in BAD:
+            seen[outcome.rule] += 1
+            last[outcome.rule] = outcome
+        undecided += outcome.verdict == UNDECIDED
+    bad = sum(seen.values())
+    if bad == times:
+        rule, count = seen.most_common(1)[0]
+        violation = last[rule].violation
+        what = violation.message if violation is not None else last[rule].reason
+        others = "".join(f", {other} {more}/{times}" for other, more in seen.most_common()[1:])
+        return f"FAILS  {rule} {count}/{times}{others}: {what}", FOUND
+    if bad:
+        return "FLAKY  " + ", ".join(f"{rule} {count}/{times}" for rule, count in seen.most_common()), UNCLEAR
+    if undecided:
+        return f"UNDECIDED  {undecided}/{times}", UNCLEAR
+    return (f"FIXED  {known} 0/{times}" if known else f"CONFORMS  {times}/{times}"), CONFORMS
+
+
+# --- shrink -----------------------------------------------------------------------------------------------------------
+
+
+def shrink(path: Path, target: str | None, out: Path | None) -> int:
+    """Make a program smaller as long as it fails in the same way. Returns the exit code."""
+    find = finds.load(path)
+    status = Status()
+    with _runners() as made:
+        runner = _runner(made, _words(find, target, path))
+        outcome, patient = decide(runner, find.program)
+        if outcome.verdict not in BAD:
+            status.clear()
+            say(f"nothing to shrink: {path} {'is undecided' if outcome.verdict == UNDECIDED else 'conforms'}")
+            return UNCLEAR if outcome.verdict == UNDECIDED else CONFORMS
+        smaller = minimise(runner, find.program, outcome, Needs(outcome.rule, patient),
+                           progress=lambda done, now: status.show(f"{len(now.steps)} steps after {done}"))  # fmt: skip
+    status.clear()
+    facts = shrunk_facts(find.program, smaller)
+    text = encoding.dump(smaller.program)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise EnvironmentTrouble(f"{out} can't be written: {reason(error)}") from None
+    ended = "interrupted" if smaller.stopped else "done" if smaller.complete else "stopped before the end"
+    print(
+        f"{outcome.rule}: {facts['before']} → {facts['after']} steps in {facts['executions']} executions, {ended}",
+        file=sys.stderr,
+    )
+    return INTERRUPTED if smaller.stopped else FOUND
+
+
+# --- explain ----------------------------------------------------------------------------------------------------------
+
+
+def explain(path: Path, target: str | None) -> int:
+    """Run a program and print the report; if its target can't be used, from the saved trace."""
+    find = finds.load(path)
+    words = _words(find, target, path)
+    saved = finds.MINIMAL_TRACE if find.meta.get("shrunk") and path.name != finds.PROGRAM else finds.TRACE
+    if target is not None:
+        find.meta = {"target": target, **{k: find.meta[k] for k in ("shrunk", "id") if k in find.meta}}
+    with _runners() as made:
+        try:
+            outcome, _ = decide(_runner(made, words), find.program)
+        except (TargetError, UsageTrouble) as error:
+            trace = find.folder / saved
+            if target is not None or not find.meta or not trace.exists():
+                raise
+            say(f"{error}: from the saved trace\n")
+            return _from_trace(find, trace)
+    if outcome.verdict not in BAD:
+        say(f"{outcome.verdict}: {path} on {words}" + (f": {outcome.reason}" if outcome.reason else "") + "\n")
+    say(report(find, find.program, outcome).rstrip("\n"))
+    return _code(outcome.verdict)
+
+
+def _code(verdict: str) -> int:
+    return FOUND if verdict in BAD else UNCLEAR if verdict == UNDECIDED else CONFORMS
+
+
+def _from_trace(find: Find, trace: Path) -> int:
+    marks = find.meta.get("marks" if trace.name == finds.MINIMAL_TRACE else "first_marks") or []
+    verdict, why = str(find.meta.get("verdict", VIOLATES)), str(find.meta.get("reason", ""))
+    shown = Shown(find.meta, find.program, finds.load_trace(trace), [int(mark) for mark in marks], verdict, why, find.folder)
+    say(render(shown).rstrip("\n"))
+    return _code(verdict)
+
+
+# --- judge ------------------------------------------------------------------------------------------------------------
+
+
+def judge(path: Path) -> int:
+    """Judge a saved trace. Returns the exit code."""
+    if path.is_dir():
+        path = next((path / name for name in (finds.MINIMAL_TRACE, finds.TRACE) if (path / name).exists()), path / finds.TRACE)
+    entries = finds.load_trace(path)
+    violation, warnings = judge_trace(entries)
+    for warning in warnings:
+        say(f"warning {warning.rule}: {warning.message}")
+    if violation is None:
+        say(f"CONFORMS  {path}: {len(entries)} observations")
+        return CONFORMS
+    rule = rules().get(violation.rule)
+    line = _line(path, violation.event)
+    say(f"VIOLATES  {path}{f':{line}' if line else ''}: {violation.rule}: {violation.message}")
+    if violation.expected:
+        say(f"          expected {violation.expected}")
+    if rule is not None:
+        level = "" if rule.level is Level.TEXT else f" · {rule.level.value}"
+        say(f"          {where(rule)}{level} · {rule.title}")
+    return FOUND
+
+
+def _line(path: Path, event: int) -> int:
+    """The line of a trace's observation number *event*; 0: none in particular."""
+    count = -1
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
+        if line.strip() and not line.startswith("#"):
+            count += 1
+            if count == event:
+                return number
+    return 0

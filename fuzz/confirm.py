@@ -1,0 +1,177 @@
+"""Running a program on a target again and again: to see how often it fails, and to make it smaller.
+
+Knows programs, sessions and outcomes. Must not know where finds are kept, nor who prints what.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fuzz import driver_side
+from fuzz.program import Program
+from fuzz.shrink import Shrunk, shrink
+from fuzz.targets import Session, Target, TargetDied, TargetError, TargetHung
+from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
+
+
+class Runner:
+    """Runs programs on one target, each on a fresh session; starts anew what died.
+
+    ``late``: what open() had to say about the end of the session before, once; the program that was run
+    on that one is to blame.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.real = target.name.partition(":")[0] != "model"
+        self.late = ""
+        self.trace_of_fault = ""
+        self._hints = dict(target.limits.hints)
+
+    def run(self, program: Program, patient: bool = False, salt: int = 0,
+            without: frozenset[str] = frozenset(), finish: bool = False) -> Outcome:  # fmt: skip
+        """One execution. *finish*: an end that shows only after the session counts as this program's.
+
+        Raises TargetError if the target can't be reached or set up.
+        """
+        session = self._open()
+        if isinstance(session, Outcome):
+            return session
+        try:
+            outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without)
+        except TargetError:
+            raise
+        except Exception as error:  # a defect of ours, whatever it is: the program that shows it must not be lost
+            self.trace_of_fault = traceback.format_exc()
+            outcome = Outcome(OUR_FAULT, reason=f"{type(error).__name__}: {error}")
+        finally:
+            session.close()
+        if finish and outcome.verdict not in BAD:
+            self.settle()
+            if self.late:
+                outcome.verdict, outcome.reason, self.late = CRASHED, self.late, ""
+        return outcome
+
+    def settle(self) -> None:
+        """Open and close a session, so that ``late`` tells how the one before ended."""
+        session = self._open()
+        if not isinstance(session, Outcome):
+            session.close()
+
+    def _open(self) -> Session | Outcome:
+        for _ in range(2):
+            try:
+                return self.target.open()
+            except TargetDied as died:
+                self.late = str(died)
+            except TargetHung as hung:
+                return Outcome(HUNG, reason=str(hung))
+        raise TargetError(f"{self.target.name} ends as soon as it is started: {self.late}")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What it takes to see a find again."""
+
+    rule: str
+    patient: bool = False  # only a long wait shows it
+    finish: bool = False  # it shows when the session is over
+    tries: int = 1  # executions of one candidate, for what does not happen every time
+
+    def seen(self, runner: Runner, program: Program, salt: int = 0) -> Outcome | None:
+        """The outcome if *program* shows it, else None."""
+        for attempt in range(self.tries):
+            outcome = runner.run(program, self.patient, salt + attempt, finish=self.finish)
+            if outcome.rule == self.rule and outcome.verdict in BAD:
+                return outcome
+        return None
+
+
+def decide(runner: Runner, program: Program) -> tuple[Outcome, bool]:
+    """Run *program*; what is undecided again with ten times the patience. (outcome, whether that was needed)."""
+    outcome = runner.run(program)
+    if outcome.verdict == UNDECIDED:
+        return runner.run(program, patient=True), True
+    return outcome, False
+
+
+def again(runner: Runner, program: Program, needs: Needs, times: int,
+          progress: Callable[[int], None] | None = None) -> int:  # fmt: skip
+    """How many of *times* executions show it, each with other canaries."""
+    count = 0
+    for salt in range(times):
+        outcome = runner.run(program, needs.patient, salt, finish=needs.finish)
+        count += outcome.rule == needs.rule and outcome.verdict in BAD
+        if progress is not None:
+            progress(salt + 1)
+    return count
+
+
+@dataclass(slots=True)
+class Smaller:
+    """What shrinking came to: the program and how it failed; *stopped*: interrupted by the user."""
+
+    program: Program
+    outcome: Outcome
+    executions: int
+    seconds: float
+    complete: bool
+    stopped: bool = False
+
+
+class _OutOfTimeError(Exception):
+    """No more time for shrinking."""
+
+
+def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *, budget: int = 0,
+             seconds: float = 0.0, progress: Callable[[int, Program], None] | None = None) -> Smaller:  # fmt: skip
+    """The smallest program that shows the same. Interrupted: the smallest so far, marked as *stopped*."""
+    budget = budget or (1000 if not runner.real else 40 if needs.patient else 300)
+    seconds = seconds or (300.0 if not runner.real else 120.0)
+    began = time.monotonic()
+    best: list[tuple[Program, Outcome]] = [(program, outcome)]
+    seen: list[Outcome] = []
+    count = 0
+
+    def still(candidate: Program) -> bool:
+        nonlocal count
+        if time.monotonic() - began > seconds:
+            raise _OutOfTimeError
+        count += 1
+        found = needs.seen(runner, candidate)
+        if found is not None:
+            seen[:] = [found]
+        return found is not None
+
+    def told(executions: int, smaller: Program) -> None:
+        best[0] = (smaller, seen[0])
+        if progress is not None:
+            progress(executions, smaller)
+
+    stopped = False
+    reached = outcome.reached or None
+    levers = runner.target.limits.levers
+    result: Shrunk | None = None
+    try:
+        result = shrink(program, still, budget, told, reached=reached, levers=levers)
+    except KeyboardInterrupt:
+        stopped = True
+    except (_OutOfTimeError, TargetError):
+        pass  # what was reached so far stands
+    runner.late = ""
+    smallest, how = best[0]
+    complete = result is not None and result.complete
+    return Smaller(smallest, how, count, time.monotonic() - began, complete, stopped)
+
+
+def restarted(runner: Runner) -> None:
+    """Bring the target into a state that owes nothing to what ran before, as far as that can be done."""
+    with suppress(TargetError):
+        runner.settle()
+
+
+__all__ = ["VIOLATES", "Needs", "Runner", "Smaller", "again", "decide", "minimise", "restarted"]

@@ -1,0 +1,97 @@
+"""Targets by the words that name them on the command line, each kind imported when it is named.
+
+Knows which kinds there are. Must not know how any of them works: a missing scapy or QEMU breaks
+nothing but the targets that need it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from fuzz.targets import Target, TargetError
+from fuzz.trouble import UsageTrouble
+
+_ADDRESSED = re.compile(r"(exec|vhost-user)(\[[^]]*\])?:", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A target as ``vqfuzz targets`` lists it; *missing*: why it can't be used here, or ''."""
+
+    words: str
+    text: str
+    role: str = "device"
+    missing: str = ""
+
+
+def make(words: str) -> Target:
+    """The target that *words* name. Raises UsageTrouble if no target is called so, TargetError if it can't be used."""
+    if words == "model" or words.startswith("model:"):
+        return _model(words)
+    if _ADDRESSED.match(words) or words in _presets():
+        try:
+            from fuzz.targets.vhost_user.target import make as make_vhost_user
+        except ImportError as error:
+            raise TargetError(f"{words} needs the Python package {error.name or error}, which is not installed") from None
+        return cast("Target", make_vhost_user(words))
+    raise UsageTrouble(
+        f"no target is called {words!r}; the nearest is {_nearest(words)!r} (vqfuzz targets lists them all)"
+    )
+
+
+def _model(words: str) -> Target:
+    from fuzz.targets.model import Model
+
+    if words == "model":
+        return cast("Target", Model())
+    from fuzz.targets.model.faults import FAULTS
+
+    fault = words.partition(":")[2]
+    if fault not in FAULTS:
+        raise UsageTrouble(
+            f"the model has no fault {fault!r}; the nearest is {_closest(fault, FAULTS)!r} "
+            f"(vqfuzz targets lists all {len(FAULTS)})"
+        )
+    return cast("Target", Model(fault))
+
+
+def _presets() -> list[str]:
+    from fuzz.targets.presets import PRESETS
+
+    return list(PRESETS)
+
+
+def _closest(words: str, among: object) -> str:
+    from difflib import get_close_matches
+
+    return get_close_matches(words, list(among), 1, 0.0)[0]  # type: ignore[call-overload]  # any iterable of names
+
+
+def _nearest(words: str) -> str:
+    names = ["model", *_presets(), "vhost-user:PATH", "exec:COMMAND"]
+    heads = {name.partition(":")[0]: name for name in reversed(names)}
+    head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
+    return _closest(words, names) if words in names else heads[head]
+
+
+def known() -> Iterator[Known]:
+    """All targets, in the order in which people read them."""
+    from fuzz.targets.presets import PRESETS
+
+    yield Known("model", "Python reference device, in this process: conforms, and is as awkward as is legal")
+    yield Known("model:FAULT", "the same with a planted fault; they are listed below")
+    yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
+    yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
+    for name, preset in PRESETS.items():
+        missing = ""
+        try:
+            from fuzz.targets.vhost_user.target import available
+
+            if not available(name):
+                missing = f"{preset.command[0]} is not installed (Debian: {preset.package})"
+        except ImportError as error:
+            missing = f"the Python package {error.name} is not installed"
+        yield Known(name, preset.summary, "device", missing)

@@ -1,0 +1,214 @@
+"""A find as text: what is broken, where that is written, how it came about, and how to see it again.
+
+Knows a find's facts (``find.json``), its smallest program and that program's trace. Never runs anything.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuzz import encoding
+from fuzz.program import Program
+from fuzz.report import story
+from fuzz.status import duration
+from fuzz.verdict import CRASHED, HUNG, OUR_FAULT, VIOLATES
+from oracles import spec
+from oracles.rules import Rule, Violation, registry
+from oracles.trace import Entry
+
+WIDTH = 100
+ROWS = 14  # of the table
+LINES = 14  # of the program
+_HEADLINES = {
+    CRASHED: "the target died",
+    HUNG: "the target answers no more",
+    OUR_FAULT: "vqfuzz itself failed; please report it, with the folder of this find",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that a report is made of."""
+
+    meta: dict[str, Any]
+    program: Program
+    trace: list[Entry]
+    marks: list[int]
+    verdict: str
+    reason: str = ""
+    folder: Path | None = None
+
+
+def render(shown: Shown) -> str:
+    """The report, with a line end."""
+    told = story.tell(shown.program, shown.trace, shown.marks)
+    violation = told.violation if shown.verdict == VIOLATES else None
+    blocks = [
+        _head(shown, violation),
+        _facts(shown, told),
+        _table(told),
+        _ring(told, violation),
+        _expected(violation),
+        _program(shown),
+        _commands(shown),
+    ]
+    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks if block) + "\n"
+
+
+def _wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent if first is None else first, subsequent_indent=indent,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
+
+
+def _head(shown: Shown, violation: Violation | None) -> list[str]:
+    if violation is None:
+        words = "CRASH" if shown.verdict == CRASHED else "HANG" if shown.verdict == HUNG else shown.verdict
+        lines = [f"{words}  {_HEADLINES.get(shown.verdict, 'no rule is broken')}"]
+        return lines + (_wrapped(shown.reason, "      ") if shown.reason else [])
+    rule = registry().get(violation.rule)
+    if rule is None:
+        return [f"FAIL  {violation.rule}", *_wrapped(violation.message, "      ")]
+    left = f"FAIL  {rule.id}  {rule.title}"
+    right = f"{rule.level.value} · {rule.subject} · {shown.program.layout}"
+    gap = max(3, WIDTH - len(left) - len(right))
+    first = [left + " " * gap + right] if len(left) + gap + len(right) <= WIDTH else [left, f"      {right}"]
+    cited = f"      {where(rule, shown.program.layout)}"
+    more = f"vqfuzz rules {rule.id}"
+    cited += " " * max(3, WIDTH - len(cited) - len(more)) + more
+    return [*first, cited, *_wrapped(violation.message, "      ")]
+
+
+def where(rule: Rule, layout: str = "") -> str:
+    """The section in the newest version, and the number in older ones where it differs."""
+    text = rule.cite(layout=layout)
+    if rule.document != "virtio":
+        return text
+    newest = rule.section[spec.VERSIONS[-1]]
+    others = [
+        f"{version}: {_one(rule.section[version], layout)}"
+        for version in spec.VERSIONS[:-1]
+        if rule.section[version] and rule.section[version] != newest
+    ]
+    return text + (f" ({'; '.join(others)})" if others else "")
+
+
+def _one(numbers: str, layout: str) -> str:
+    parts = numbers.split(", ")
+    return parts[-1] if layout == spec.PACKED else parts[0]
+
+
+def _facts(shown: Shown, told: story.Story) -> list[str]:
+    meta, program = shown.meta, shown.program
+    describe = meta.get("describe") or {}
+    target = str(meta.get("target", "unknown"))
+    extra = [describe[name] for name in ("command", "version") if describe.get(name)]
+    names = " ".join(spec.feature_names(program.features)) or "none"
+    sizes = " ".join(str(queue.size) for queue in program.queues)
+    queue = f"queue {told.queue()}, " if len(program.queues) > 1 else ""
+    size = f"{queue}size {sizes}"
+    shrunk = meta.get("shrunk") or {}
+    runs = meta.get("runs") or {}
+    parts = []
+    if runs.get("of"):
+        parts.append(f"reproduced {runs['again']}/{runs['of']}")
+    if shrunk:
+        done = "" if shrunk.get("complete", True) else ", not to the end"
+        parts.append(
+            f"shrunk {shrunk['before']} → {shrunk['after']} steps "
+            f"({shrunk['executions']} executions, {duration(shrunk['seconds'])}{done})"
+        )
+    lines = _wrapped(" · ".join([target, *extra]), " " * 12, "  target    ")
+    lines.append(f"  features  {names} · {program.layout}, {size}")
+    if parts:
+        lines.append("  verdict   " + " · ".join(parts))
+    if meta.get("seed") is not None:
+        lines.append(f"  id        {meta.get('id', '?')} · seed {meta['seed']}, program {meta.get('index', '?')}")
+    words = str(meta.get("words") or "").splitlines()
+    if shown.verdict in (CRASHED, HUNG) and words:
+        lines += ["", "  Its last words", *(f"    {word[: WIDTH - 4]}" for word in words[-10:])]
+    return lines
+
+
+def _table(told: story.Story) -> list[str]:
+    rows, left = story.shortened(told.rows, ROWS)
+    if not rows:
+        return []
+    heads = ("driver", "device, as seen", "outstanding")
+    widths = [
+        min(limit, max(len(head), *(len(text) for text in texts)))
+        for limit, head, texts in (
+            (34, heads[0], [row.driver for row in rows]),
+            (46, heads[1], [row.device for row in rows]),
+        )
+    ]
+    lines = ["  What happened", f"    step  {heads[0]:<{widths[0]}}  {heads[1]:<{widths[1]}}  {heads[2]}"]
+    lines.append(f"    ────  {'─' * widths[0]}  {'─' * widths[1]}  {'─' * len(heads[2])}")
+    if left:
+        lines.append(f"       …  {left} rows before these are left out")
+    before = None
+    for row in rows:
+        number = "" if row.step == before else "end" if row.step < 0 else str(row.step) if row.step else "0"
+        before = row.step
+        driver, device = _cut(row.driver or "·", widths[0]), _cut(row.device or "·", widths[1])
+        lines.append(_cut(f"    {number:>4}  {driver:<{widths[0]}}  {device:<{widths[1]}}  {row.model}", WIDTH))
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _ring(told: story.Story, violation: Violation | None) -> list[str]:
+    rings = told.rings.get(told.queue())
+    if rings is None or violation is None:
+        return []
+    drawn = rings.draw(violation.position if violation.position < rings.size else -1)
+    return [f"  Ring (size {rings.size})", *(_cut(f"    {line}", WIDTH) for line in drawn)]
+
+
+def _expected(violation: Violation | None) -> list[str]:
+    if violation is None:
+        return []
+    lines = []
+    if violation.expected:
+        lines += _wrapped(violation.expected, " " * 12, "  expected  ")
+    lines += _wrapped(violation.message, " " * 12, "  seen      ")
+    if violation.observed:
+        lines += _wrapped(violation.observed, " " * 12)
+    rule = registry().get(violation.rule)
+    if rule is not None:
+        lines += _wrapped(rule.text, " " * 12, "  the rule  ")
+    return lines
+
+
+def _program(shown: Shown) -> list[str]:
+    lines = encoding.dump(shown.program).splitlines()
+    if len(lines) > LINES:
+        kept = LINES - 6
+        lines = [*lines[:4], f"… {len(lines) - kept - 4} lines", *lines[-kept:]]
+    return ["  Minimal program" if shown.meta.get("shrunk") else "  Program", *(f"    {line}" for line in lines)]
+
+
+def _commands(shown: Shown) -> list[str]:
+    folder = shown.folder
+    if folder is None:
+        return []
+    name = "minimal" if shown.meta.get("shrunk") else "program"
+    quoted = quote(str(folder / name))
+    target = quote(str(shown.meta.get("target", "")))
+    return [
+        "  See it again",
+        f"    vqfuzz replay {quoted}.vq --target {target}",
+        f"    vqfuzz judge {quoted}.vqtrace   # without the target",
+        f"    vqfuzz explain {quote(str(folder))}",
+    ]
+
+
+def quote(words: str) -> str:
+    """For a shell."""
+    import shlex
+
+    return shlex.quote(words)
