@@ -220,6 +220,7 @@ class Draft:
     def supplies(self, ring: Ring, count: int, held: bool = False) -> None:
         """As many buffers as fit, up to *count*: all alike, or each of its own shape."""
         palette = ring.palette
+        count = min(count, max(8, self.known.limits.steps - len(self.steps)))
         if count > 1 and palette and self.integer(0, 2):
             shape = palette[self.integer(0, len(palette) - 1)]
             alike = min(count, ring.free // shape.slots)

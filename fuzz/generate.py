@@ -77,7 +77,7 @@ class _Uniform:
             self.features |= bit * integer(0, 1)
         self.sizes = self.known.sizes[self.layout]
         count = integer(1, limits.queues) if limits.device == "any" else limits.queues
-        last = 0xFFFF if "start" in limits.actions else 0
+        last = 0xFFFF if "start" in limits.actions and self.layout == spec.SPLIT else 0
         self.queues = tuple(Queue(self._pick(self.sizes), integer(0, last)) for _ in range(count))
         scale = (1, 16, 128, limits.longest_element)[integer(0, 3)]
         self.longest = min(scale, limits.longest_element, self.known.share(self.queues, self.layout))
@@ -171,12 +171,13 @@ def _tiny(choices: Choices, limits: Limits, most: int, sizes: tuple[int, ...]) -
     in_order = limits.in_order[integer(0, len(limits.in_order) - 1)]
     size = sizes[integer(0, len(sizes) - 1)]
     features = spec.VERSION_1 | (spec.IN_ORDER if in_order else 0) | limits.features
+    supplies = [(step, slots) for step, slots in _TINY if step.indirect is None or features & spec.INDIRECT_DESC]
     steps: list[Step] = []
     waiting: list[int] = []  # slots of each outstanding buffer
     unseen = 0  # buffers that the device wasn't notified of
     while len(steps) < most:
         free = size - sum(waiting)
-        options: list[tuple[Step, int]] = [(step, slots) for step, slots in _TINY if slots <= free]
+        options: list[tuple[Step, int]] = [(supply, slots) for supply, slots in supplies if slots <= free]
         if unseen:
             options.append((Notify(), 0))
         if waiting and not unseen:
@@ -194,14 +195,14 @@ def _tiny(choices: Choices, limits: Limits, most: int, sizes: tuple[int, ...]) -
         elif isinstance(step, Reset):
             waiting.clear()
             unseen = 0
-        if isinstance(step, Notify | Receive) and not integer(0, 1):
+        if isinstance(step, Notify | Receive) and len(steps) < most and not integer(0, 1):
             break
     if not isinstance(steps[-1], Notify | Receive):
         return None
     return Program(layout, (Queue(size),), features, "any", tuple(steps))
 
 
-_TINY: tuple[tuple[Step, int], ...] = (
+_TINY: tuple[tuple[Supply, int], ...] = (
     (Supply((1,)), 1),
     (Supply((), (1,)), 1),
     (Supply((1,), (1,)), 2),

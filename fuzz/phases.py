@@ -160,7 +160,9 @@ def fill(draft: Draft, ring: Ring) -> None:
     if integer(0, 3):
         draft.supplies(ring, ring.free, not integer(0, 1))
     else:
-        while draft.supply(ring):
+        for _ in range(24):
+            if not draft.supply(ring):
+                break
             draft.notify(ring)
     if ring.free:  # what is left is less than any shape takes, or a device class had nothing small
         draft.exactly(ring, ring.free)

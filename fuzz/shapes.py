@@ -163,7 +163,9 @@ class Shapes:
         habit = self._lengths
         if not habit:
             return (1,) * readable, (1,) * (count - readable)
-        most = min(64 if count > 4 else self._limits.longest_element, slots * self._share // count)
+        most = min(self._limits.longest_element, slots * self._share // count)
+        if count > 4:
+            most = min(most, 64)
         first = self._length(most)
         if count == 1:
             return ((first,), ()) if readable else ((), (first,))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from fuzz.program import Lever, Notify, Program, Publish, QueueReset, Receive, Reset, Restart, Step, Supply, Suppress
 from fuzz.simpler import (
@@ -25,9 +26,13 @@ from fuzz.simpler import (
     resized,
     simpler,
     smaller_rings,
+    tidy,
     tighter,
     values,
 )
+
+if TYPE_CHECKING:
+    from fuzz.devices import DeviceClass
 
 #: Above so many steps, leaving out several at once is not tried in every place.
 _LONG = 24
@@ -83,9 +88,11 @@ class _Shrinker:
         self._levers = levers
         self._measure = measure(program, levers)
         self._failed: set[Program] = set()
+        self._speaker: DeviceClass | None = None
 
     def better(self, candidate: Program) -> bool:
         """Take *candidate* if it is smaller and still shows it."""
+        candidate = tidy(candidate)
         if candidate in self._failed:
             return False
         size = measure(candidate, self._levers)
@@ -192,15 +199,28 @@ class _Shrinker:
 
     def _each(self) -> None:
         """Every step as simple as it can be."""
-        for place in range(len(self.best.steps)):
-            while self._one(place):
-                pass
+        place = 0
+        while place < len(self.best.steps):
+            if not self._one(place):
+                place += 1
 
     def _one(self, place: int) -> bool:
         steps = self.best.steps
         step = steps[place]
         others = values(step, self._levers) if isinstance(step, Lever) else simpler(step)
-        return any(self.steps((*steps[:place], other, *steps[place + 1 :])) for other in others)
+        return any(
+            self.steps((*steps[:place], other, *steps[place + 1 :])) for other in others if self._is_spoken(other)
+        )
+
+    def _is_spoken(self, step: Step) -> bool:
+        """Whether the device class knows a request, with these numbers."""
+        if not isinstance(step, Supply) or step.request is None:
+            return True
+        if self._speaker is None:
+            from fuzz.devices import load  # late: most programs name no class
+
+            self._speaker = load(self.best.device, {})
+        return self._speaker.words(step.request) is None
 
     def _header(self) -> None:
         """Features, rings, start."""

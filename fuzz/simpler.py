@@ -38,7 +38,8 @@ def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
     Finer than ``weight``: any move of the shrinker makes it smaller, so shrinking ends.
     """
     ranks = {(name, value): rank for name, known in levers for rank, value in enumerate(known)}
-    numbers = odd = 0
+    numbers = 0
+    odd = sum(queue.start for queue in program.queues)
     for place, step in enumerate(program.steps):
         if isinstance(step, Supply):
             numbers += 1 + len(step.readable) + len(step.writable) + sum(step.readable) + sum(step.writable)
@@ -59,7 +60,9 @@ def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
             odd += place + ranks.get((step.name, step.value), 0)  # levers stand first
     sizes = sum(queue.size for queue in program.queues)
     features = program.features.bit_count()
-    starts = sum(queue.start for queue in program.queues)
+    # Counters begin at 0, or near to where something happens to them.
+    starts = sum(min(queue.start, abs(0x8000 - queue.start), 0x10000 - queue.start) for queue in program.queues)
+    starts += sum(queue.start > 0 for queue in program.queues)
     return len(program.steps), len(program.queues), numbers, sizes, starts, features, odd
 
 
@@ -133,6 +136,9 @@ def _simpler_supply(step: Supply) -> Iterator[Step]:
         for room in (1, 2):
             yield Supply((), (1,) * room, answer=room - 1, queue=step.queue)
             yield _with(replace(step, answer=room - 1), (), (room,))
+    if step.indirect and count > 3:
+        yield replace(step, readable=(), writable=(1, 1), indirect=1, answer=None)
+        yield replace(step, readable=(), writable=(1, 1, 1), indirect=1, answer=None)
     for fewer in dict.fromkeys([1, 2, count >> 1, count - 1, count]):
         if 0 < fewer <= count:
             yield _with(step, (), (1,) * fewer)
@@ -143,8 +149,8 @@ def _simpler_supply(step: Supply) -> Iterator[Step]:
         yield replace(step, gap=False)
     if step.indirect is not None:
         yield replace(step, indirect=None)
-        if step.indirect:
-            yield replace(step, indirect=0)
+        for direct in _down(step.indirect, 0):
+            yield replace(step, indirect=direct)
     if step.answer is not None:
         yield replace(step, answer=None)
         for answer in _down(step.answer, 0):
@@ -181,8 +187,8 @@ def _simpler_request(step: Supply) -> Iterator[Step]:
         yield replace(step, indirect=None)
     fields = step.request.fields
     for place, (name, value) in enumerate(fields):
-        for smaller in dict.fromkeys([0, 1, 512, value >> 1 & ~511, value >> 1]):
-            if smaller < value:
+        for smaller in dict.fromkeys([0, 1, 512, value >> 1 & ~511, value >> 1, value - 1]):
+            if 0 <= smaller < value and (smaller < value - 1 or value < 16):
                 changed = (*fields[:place], (name, smaller), *fields[place + 1 :])
                 yield replace(step, request=Request(step.request.kind, changed))
     if len(step.cut) > 1:
@@ -212,8 +218,10 @@ def headers(program: Program) -> Iterator[Program]:
     largest = max(queue.start for queue in program.queues)
     if largest:
         below = 1 << largest.bit_length() - 1
-        for start in dict.fromkeys([0, 1, 2, below - 1, below, below + 1]):
-            yield replace(program, queues=tuple(Queue(queue.size, min(start, queue.start)) for queue in program.queues))
+        for start in dict.fromkeys([0, 1, 2, 0xFFFF, 0xFFFE, below - 1, below, below + 1]):
+            yield replace(
+                program, queues=tuple(Queue(queue.size, start if queue.start else 0) for queue in program.queues)
+            )
 
 
 def smaller_rings(program: Program) -> Iterator[Program]:
@@ -247,7 +255,8 @@ def _scaled(step: Step, scale: Callable[[int, int, int], int], old: int, new: in
         count = len(step.readable) + len(step.writable)
         kept = max(1, scale(count, old, new))
         if kept < count:
-            return _with(step, step.readable[: kept - 1], step.writable[: kept - min(len(step.readable), kept - 1)])
+            readable = step.readable[: kept - bool(step.writable)]
+            return _with(step, readable, step.writable[: kept - len(readable)])
     elif isinstance(step, Suppress) and step.ahead:
         return replace(step, ahead=scale(step.ahead, old, new))
     return step
@@ -262,6 +271,21 @@ def tighter(program: Program) -> Iterator[Program]:
     for place, step in enumerate(program.steps):
         if isinstance(step, Supply):
             yield replace(program, queues=queues, steps=program.steps[:place] + program.steps[place + 1 :])
+
+
+def tidy(program: Program) -> Program:
+    """Without the supplies that can't fit their ring at any time: the executor leaves them out anyway."""
+    largest = [queue.size for queue in program.queues]
+    kept: list[Step] = []
+    for step in program.steps:
+        if isinstance(step, QueueReset) and step.size:
+            largest[step.queue] = max(largest[step.queue], step.size)
+        elif isinstance(step, Supply) and step.request is None:
+            count = len(step.readable) + len(step.writable)
+            if (count if step.indirect is None else step.indirect + 1) > largest[step.queue]:
+                continue
+        kept.append(step)
+    return program if len(kept) == len(program.steps) else replace(program, steps=tuple(kept))
 
 
 def resized(program: Program) -> Iterator[Program]:
