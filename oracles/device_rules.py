@@ -154,7 +154,7 @@ def _used_flags_event(case: Case) -> str | None:
 
 @rule("S-AN-DEV-FLAGS", "event")
 def _used_flags(case: Case) -> str | None:
-    return f"used flags is {case.flags}" if case.what == "flags" and not _inside(case, "packed descriptor") else None
+    return f"used flags is {case.flags}" if case.what == "flags" and not _packed(case) else None
 
 
 @rule("P-EV-VAL-DEV", "event")

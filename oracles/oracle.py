@@ -66,7 +66,9 @@ class QueueOracle:
         self.queue = Virtqueue(0, False)
         self.started: Started | None = None
         self.reader: split.Reader | packed.Reader
-        self._handlers: dict[type, Callable[[Any], Violation | None]] = {Started: self._start}
+        self._handlers: dict[type, Callable[[Any], Violation | None]] = {
+            Started: self._start, **dict.fromkeys((Stored, SawUsed, SawDescriptor, Called), self._too_early)
+        }  # fmt: skip
 
     # -- the protocol with whoever observes
 
@@ -129,6 +131,9 @@ class QueueOracle:
             Resetting: self._resetting,
         }
         return None
+
+    def _too_early(self, seen: Observation) -> Violation | None:
+        return self._activity(f"{type(seen).__name__.lower()}: the device was active")
 
     def _resetting(self, told: Resetting) -> Violation | None:
         violation = self._decide()
