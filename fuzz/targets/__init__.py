@@ -124,7 +124,11 @@ class Target(Protocol):
     limits: Limits  # what may be drawn for it
 
     def open(self) -> Session:
-        """A session ready for start(). Starts or restarts what must run. Raises TargetError."""
+        """A session ready for start(). Starts or restarts what must run.
+
+        Raises TargetError; TargetDied if what ran ended badly since the session before, or TargetHung if it no
+        longer answers: that is a find about what ran last. The next open() starts anew.
+        """
         ...
 
     def probe(self) -> Offer:

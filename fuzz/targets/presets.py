@@ -87,8 +87,11 @@ _DPDK = Preset(
     reset_by="stop",
     stop_spreads=True,
     facts=(
-        "22.11: num_buffers of received frames is left as it was (5.1.6.4.1), so it is not looked at",
-        "22.11: packed, several frames at once: every descriptor of a receive buffer is taken for a buffer of its own",
+        "22.11 to 25.11: num_buffers of received frames is left as it was (5.1.6.4.1), so it is not looked at",
+        "22.11 to 25.11, packed: when four frames come at once and four descriptors are available, each is taken for a "
+        "buffer of its own, whatever its NEXT says; so ids of other than last descriptors come back",
+        "22.11: where the 12 bytes of the header in front of a received frame span more than two descriptors, it writes "
+        "the frame past the second of them",
         "22.11: stopping one queue silences the others, so these are enabled anew when it is resumed",
         "packed: the position that a stop reports has only its available half; at the start, used is set equal to it",
         "a chain of direct descriptors that ends in an indirect one is not understood (2.7.5.3.2), so none is drawn",
