@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from oracles.trace import Extent
 
 GUARD = 0xFB
-GAP = 8
+GAP = 16
 _GAP_BYTES = bytes([GUARD]) * GAP
 CANARIES = [bytes([0x80 + value]) for value in range(0x7A)]  # never a guard, never a byte of a pattern
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fuzz.arena import CANARIES, Block, survivors
 from fuzz.devices import Message
 from fuzz.devices.any import question, reply
-from fuzz.program import Supply
+from fuzz.program import Supply, divide
 from fuzz.targets import QueueConfig
 from oracles import packed_rings, spec, split_rings
 from oracles.model import Buffer
@@ -82,11 +82,13 @@ class DriverQueue:
         self.shown: tuple[int, int] | None = None  # the suppression words we wrote last
         self._used_shadow = bytearray()
         self._resumed = (0, 0)
+        self._at_rest = b""  # the device area when the queue ended
 
     # -- life
 
     def prepare(self, start: int) -> None:
         """Lay out the rings for a new life, positions at *start* (split) or 0."""
+        self._check_rest()
         memory, (descriptor, driver, device) = self.session.memory, self.places
         for at, length in zip(self.places, spec.area_sizes(self.driver.layout, self.size)):
             memory[at : at + length] = bytes(length)
@@ -128,11 +130,26 @@ class DriverQueue:
 
     def end(self, why: Resetting) -> None:
         """The queue is no longer live; nothing may happen on it until it is started again."""
+        if self.driver.listening:
+            self.feed(why)
+            return
         if why.what != "stop":
             self.session.called(self.number, 0.0)
+        self.quiet()
         self.feed(why)
-        if not self.driver.listening:
-            self.quiet()
+        self._at_rest = self._device_area()
+
+    def _device_area(self) -> bytes:
+        at, length = self.places[2], spec.area_sizes(self.driver.layout, self.size)[2]
+        return self.session.memory[at : at + length].tobytes()
+
+    def _check_rest(self) -> None:
+        """Between its end and its next start nothing may have happened on the queue."""
+        if self._at_rest:
+            found = self._device_area()
+            for offset, data in split_rings.differences(self.places[2], self._at_rest, found):
+                self.feed(Changed(self.session.address + offset, data))
+            self._at_rest = b""
 
     def config_after(self, base: int) -> QueueConfig | None:
         """Where a stopped queue goes on; None: it reports buffers fetched that it did not use."""
@@ -159,6 +176,7 @@ class DriverQueue:
     def resume(self) -> None:
         """The stopped queue runs again."""
         config = self.config
+        self._at_rest = b""
         self.config = QueueConfig(self.size, *self.places, *self._resumed)
         self.begin("restart")
         self.config = config
@@ -205,6 +223,9 @@ class DriverQueue:
                 wrong = message.check(len(data) if buffer.length is None else buffer.length, data)
             elif block.expected is not None and buffer.length is not None:
                 wrong = _difference(block.expected, data, block.canary)
+        beside = arena.disturbed(block) if wrong or kept else None
+        if beside is not None:  # bytes that are missing here may have gone there
+            self.feed(Changed(self.session.address + beside[0], beside[1]))
         self.feed(Scanned(buffer.number, kept, wrong))
 
     def quiet(self) -> None:
@@ -237,18 +258,13 @@ class DriverQueue:
     def supply(self, step: Supply) -> None:
         """Place one buffer; left out if it doesn't fit the ring, the queue size rule or memory."""
         message = None
-        readable: list[bytes]
         if step.request is not None and self.driver.device is not None:
             message = self.driver.device.message(step.request, self.serial, self.number)
-            readable, writable = cut(message.readable, message.writable, step.cut)
+            lengths, writable = divide(len(message.readable), message.writable, step.cut)
+            readable = _slices(message.readable, lengths)
         else:
-            total = sum(step.readable)
-            whole = question(self.serial, total)
-            readable, at = [], 0
-            for length in step.readable:
-                readable.append(whole[at : at + length])
-                at += length
-            writable = list(step.writable)
+            readable = _slices(question(self.serial, sum(step.readable)), step.readable)
+            writable = step.writable
         count = len(readable) + len(writable)
         direct = count
         if step.indirect is not None and self.driver.features & spec.INDIRECT_DESC:
@@ -470,29 +486,9 @@ def _difference(expected: bytes, data: bytes, canary: bytes) -> str:
     return f"byte {place} of the answer is {found}, must be {expected[place]:02x}"
 
 
-def cut(readable: bytes, writable: int, lengths: tuple[int, ...]) -> tuple[list[bytes], list[int]]:
-    """Divide a request into elements: *lengths* in order, the last one repeated until nothing is left.
-
-    No lengths: one element for each side. Readable and writable bytes never share an element.
-    """
-    whole = max(len(readable), writable, 1)
-    sizes = iter(lengths)
-    current = 0
-    last = lengths[-1] if lengths else whole
-
-    def following() -> int:
-        return max(next(sizes, last), 1)
-
-    out: list[bytes] = []
-    at = 0
-    while at < len(readable):
-        current = following()
-        out.append(readable[at : at + current])
-        at += current
-    room: list[int] = []
-    left = writable
-    while left > 0:
-        current = min(following(), left)
-        room.append(current)
-        left -= current
-    return out, room
+def _slices(data: bytes, lengths: tuple[int, ...]) -> list[bytes]:
+    out, at = [], 0
+    for length in lengths:
+        out.append(data[at : at + length])
+        at += length
+    return out

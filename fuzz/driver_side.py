@@ -244,9 +244,9 @@ def _room(step: Supply) -> int:
     """An upper bound of the memory that a supply takes in the arena."""
     if step.request is not None:
         fields = dict(step.request.fields)
-        return 8192 + 32 * 64 + fields.get("length", 0) * 26
+        return 8192 + 32 * 256 + fields.get("length", 0) * 26
     pieces = len(step.readable) + len(step.writable)
-    return sum(step.readable) + sum(step.writable) + 24 * pieces + 64
+    return sum(step.readable) + sum(step.writable) + 32 * pieces + 64
 
 
 __all__ = ["CONFORMS", "PATIENCE", "Driver", "QueueConfig", "Started", "Stop", "run"]
