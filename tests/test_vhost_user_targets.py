@@ -6,6 +6,7 @@ The names of tests say what holds; the facts in the presets say what doesn't.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from typing import Any
@@ -270,7 +271,7 @@ def test_dpdk_tells_what_it_is(echo):
     offer = echo.probe()
     names = spec.feature_names(offer.features)
     assert names == ["indirect_desc", "event_idx", "version_1", "packed", "in_order"]
-    assert "DPDK" in echo.describe()["version"]
+    assert re.fullmatch(r"DPDK [\d.]+", echo.describe()["version"])
 
 
 # --- all --------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class Preset:
     environment: tuple[tuple[str, str], ...] = ()
     patience: float = 5.0  # seconds it may take from its start until it listens
     version: tuple[str, ...] = ()  # arguments that make it print its version
-    version_line: str = ""  # or what stands in the line of its output that has it
+    version_line: str = ""  # or what its output says in front of it
     #: how to reset what lacks RESET_DEVICE: «reconnect», or «stop» all queues, as QEMU does, and start them again
     reset_by: str = "reconnect"
     stop_spreads: bool = False  # stopping one queue silences the others, until they are enabled anew
@@ -90,8 +90,8 @@ _DPDK = Preset(
         "22.11 to 25.11: num_buffers of received frames is left as it was (5.1.6.4.1), so it is not looked at",
         "22.11 to 25.11, packed: when four frames come at once and four descriptors are available, each is taken for a "
         "buffer of its own, whatever its NEXT says; so ids of other than last descriptors come back",
-        "22.11: where the 12 bytes of the header in front of a received frame span more than two descriptors, it writes "
-        "the frame past the second of them",
+        "22.11: where the header in front of a received frame spans more than two descriptors, the frame is written "
+        "past the second of them",
         "22.11: stopping one queue silences the others, so these are enabled anew when it is resumed",
         "packed: the position that a stop reports has only its available half; at the start, used is set equal to it",
         "a chain of direct descriptors that ends in an indirect one is not understood (2.7.5.3.2), so none is drawn",

@@ -170,7 +170,7 @@ class VhostUser:
             return ""
         if self.preset.version_line:
             lines = [line for line in self.words().splitlines() if self.preset.version_line in line]
-            return lines[-1].strip() if lines else ""
+            return lines[-1].partition(self.preset.version_line)[2].strip(" :'") if lines else ""
         try:
             command = [_find(self.preset), *self.preset.version]
             done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
