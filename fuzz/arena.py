@@ -49,7 +49,8 @@ class Arena:
         if end > start:
             memory[start:end] = bytes([GUARD]) * (end - start)
 
-    def place(self, readable: Sequence[bytes], writable: Sequence[int], canary: bytes, table_entries: int) -> Block | None:
+    def place(self, readable: Sequence[bytes], writable: Sequence[int], canary: bytes,
+              table_entries: int) -> Block | None:  # fmt: skip
         """A filled block for these elements, and room for a table of *table_entries*; None: no memory is left."""
         size = GAP + sum(map(len, readable)) + sum(writable) + GAP * (len(readable) + len(writable))
         whole = size + (16 * table_entries + GAP + 16 if table_entries else 0)
@@ -137,7 +138,7 @@ class Arena:
 def survivors(data: bytes, canary: bytes, proof: int, most: int = 4) -> tuple[Extent, ...]:
     """Runs of at least *proof* canary bytes in *data*: (offset, length) each, the first *most* of them."""
     needle = canary * proof
-    runs = []
+    runs: list[Extent] = []
     at = data.find(needle)
     while at >= 0 and len(runs) < most:
         end = at + proof

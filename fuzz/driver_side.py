@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 from fuzz import devices
 from fuzz.arena import Arena
-from fuzz.driver_queue import Broken, DriverQueue, Undecided
+from fuzz.driver_queue import DriverQueue
+from fuzz.evidence import Broken
+from fuzz.looking import Undecided
 from fuzz.program import (
     Lever,
     Notify,

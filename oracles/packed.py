@@ -53,6 +53,14 @@ class Reader:
             self.next_wrap ^= 1
         return position
 
+    def position(self) -> int:
+        """Position | wrap << 15 up to which buffers were seen used."""
+        return self.cursor | self.wrap << 15
+
+    def drained(self, base: int) -> bool:
+        """Whether a stop that reported *base* left nothing fetched and unused."""
+        return not self.queue.by_id or base & 0xFFFF == self._at(self.queue.oldest())
+
     def suppress(self, flags: int, event: int) -> None:
         """Our words changed: a notification that is due may now be withheld rightly."""
         self.flags, self.event = flags, event
@@ -100,7 +108,7 @@ class Reader:
 
     def saw(self, seen: SawDescriptor) -> Case | None:
         """A descriptor that now reads as used, as found by looking at the device's position."""
-        _, length, id_, flags = spec.DESCRIPTOR.unpack(seen.data)
+        _, length, id_, flags = spec.DESCRIPTOR.unpack(seen.data[:16].ljust(16, b"\0"))
         return self._used(seen.position, flags, id_, length)
 
     def _used(self, position: int, flags: int, id_: int, length: int) -> Case | None:

@@ -49,6 +49,14 @@ class Reader:
         """Where in the ring the next supplied buffer stands (available ring slot)."""
         return (self.available + len(self.queue.held)) % self.size
 
+    def position(self) -> int:
+        """Used idx up to which buffers were seen used."""
+        return self.idx
+
+    def drained(self, base: int) -> bool:
+        """Whether a stop that reported *base* left nothing fetched and unused."""
+        return base == self.idx
+
     def suppress(self, flags: int, event: int) -> None:
         """Our words changed: a notification that is due may now be withheld rightly."""
         self.flags, self.event = flags, event

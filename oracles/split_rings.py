@@ -162,7 +162,7 @@ class DriverRing:
 
 def differences(offset: int, expected: bytes, found: bytes) -> list[tuple[int, bytes]]:
     """Where *found* differs from *expected*: (offset, up to 16 bytes from the first difference on)."""
-    first = next((place for place, pair in enumerate(zip(expected, found)) if pair[0] != pair[1]), None)
+    first = next((place for place, pair in enumerate(zip(expected, found, strict=True)) if pair[0] != pair[1]), None)
     if first is None:
         return []
     return [(offset + first, found[first : first + 16])]

@@ -189,7 +189,7 @@ def dump_line(queue: int, observation: Observation) -> str:
     """One observation as a line, without its line end."""
     words = [str(queue), type(observation).__name__.lower()]
     defaults = observation._field_defaults
-    for name, value in zip(observation._fields, observation):
+    for name, value in zip(observation._fields, observation, strict=True):
         if name not in defaults or value != defaults[name]:
             words.append(f"{name}={_dump_value(name, value)}")
     return " ".join(words)

@@ -28,6 +28,7 @@ LAYERS = (
     ("split_rules",),
     ("packed_rules",),
     ("device_rules", "driver_rules"),
+    ("queue_oracle",),
     ("oracle",),
 )
 #: No clock, no randomness, no threads, no input or output in the oracles.

@@ -1,0 +1,135 @@
+"""What a virtqueue's driver did and saw: recorded, fed to the oracle, and buffers scanned as they come back.
+
+Everything goes through ``feed``: into the trace, and to the oracle, whose books of outstanding buffers
+are the driver's own. Knows canaries and right answers; never judges.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fuzz.arena import Block, survivors
+from fuzz.devices import Message
+from fuzz.targets import QueueConfig
+from oracles import packed_rings, spec, split_rings
+from oracles.model import Buffer
+from oracles.rules import Violation
+from oracles.trace import Changed, Observation, Scanned
+
+if TYPE_CHECKING:
+    from fuzz.driver_side import Driver
+
+
+class Broken(Exception):
+    """The oracle found a violation: the run ends here."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(violation.message)
+        self.violation = violation
+
+
+class Evidence:
+    """The state that one queue's driver keeps, and the way from it to the oracle."""
+
+    def __init__(self, driver: Driver, number: int, size: int, start: int, places: tuple[int, int, int], salt: int,
+                 judge: bool) -> None:  # fmt: skip
+        self.driver = driver
+        self.session = driver.session
+        self.number = number
+        self.size = size
+        self.split = driver.layout == spec.SPLIT
+        self.start_at = start & 0xFFFF if self.split else 0
+        self.places = places
+        self.oracle = driver.oracle.queue(number)
+        self.trace = driver.outcome.trace
+        self.blocks: dict[int, Block] = {}
+        self.messages: dict[int, Message] = {}
+        self.lazy: set[int] = set()  # buffers whose return nobody owes
+        self.serial = 0
+        self.salt = salt
+        self.judge = judge
+        self.config: QueueConfig
+        self.ring: split_rings.DriverRing | packed_rings.DriverRing
+        self.words = self.session.memory.cast("H")
+        self.heard = 0
+        self.shown: tuple[int, int] | None = None  # the suppression words we wrote last
+        self._used_shadow = bytearray()
+        self._resumed = (0, 0)
+        self._at_rest = b""  # the device area when the queue ended
+
+    def feed(self, observation: Observation) -> None:
+        """Record an observation and have it judged; scan what it completes. Raises Broken."""
+        oracle = self.oracle
+        if self.judge:
+            self.trace.append((self.number, observation))
+        violation = oracle.feed(observation)
+        if violation is not None:
+            raise Broken(violation)
+        if oracle.to_scan:
+            found, oracle.to_scan = oracle.to_scan, []
+            if self.judge:
+                for buffer in found:
+                    if buffer.writable or buffer.number in self.messages:
+                        self.scan(buffer)
+
+    def scan(self, buffer: Buffer) -> None:
+        """Compare the writable bytes of *buffer* with their prefill and with the right answer."""
+        block = self.blocks.get(buffer.number)
+        if block is None:
+            return
+        arena = self.driver.arena
+        data = arena.written(block)
+        kept: tuple[tuple[int, int], ...] = ()
+        wrong = ""
+        message = self.messages.get(buffer.number)
+        if message is None and data == block.expected:
+            tail = len(data) - len(data.rstrip(block.canary))
+            if tail:
+                kept = ((len(data) - tail, tail),)
+            elif buffer.run == 1 and buffer.length is not None:
+                return
+        else:
+            kept = survivors(data, block.canary, self.session.proof)
+            if message is not None:
+                wrong = message.check(len(data) if buffer.length is None else buffer.length, data)
+            elif block.expected is not None and buffer.length is not None:
+                wrong = _difference(block.expected, data, block.canary)
+        beside = arena.disturbed(block) if wrong or kept else None
+        if beside is not None:  # bytes that are missing here may have gone there
+            self.feed(Changed(self.session.address + beside[0], beside[1]))
+        self.feed(Scanned(buffer.number, kept, wrong))
+
+    def quiet(self) -> None:
+        """Look for writes where nobody may write: our rings, our buffers, and nobody's memory."""
+        address = self.session.address
+        for offset, data in self.ring.disturbed():
+            self.feed(Changed(address + offset, data))
+        arena = self.driver.arena
+        for block in self.blocks.values():
+            found = arena.disturbed(block)
+            if found:
+                self.feed(Changed(address + found[0], found[1]))
+            if block.table is not None:
+                self._check_table(block)
+        stray = arena.trespassed()
+        if stray:
+            self.feed(Changed(address + stray[0], stray[1]))
+
+    def _check_table(self, block: Block) -> None:
+        assert block.table is not None
+        at, length = block.table
+        found = self.session.memory[at : at + length].tobytes()
+        expected = block.image_of_table
+        if found != expected:
+            for offset, data in split_rings.differences(at, expected, found):
+                self.feed(Changed(self.session.address + offset, data))
+
+
+def _difference(expected: bytes, data: bytes, canary: bytes) -> str:
+    place = next((at for at in range(len(data)) if data[at] != expected[at]), len(data))
+    if place == len(data):
+        return ""
+    found = "nothing" if data[place : place + 1] == canary else f"{data[place]:02x}"
+    if expected[place : place + 1] == canary:
+        return f"byte {place} was written, though only {place} bytes were asked for"
+    return f"byte {place} of the answer is {found}, must be {expected[place]:02x}"

@@ -1,0 +1,161 @@
+"""Looking at the ring, waiting, and taking buffers back: what the driver sees of the device.
+
+An expired wait proves nothing, unless the run is a patient one. Keeps the driver's rules of waiting:
+write suppression words, then look again (2.7.7, 2.8.22); never judges.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+
+from fuzz.evidence import Evidence
+from oracles import spec
+from oracles.trace import Called, Idle, Rechecked, Reclaimed, SawDescriptor, SawUsed, Suppressed
+
+_BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
+
+
+class Undecided(Exception):
+    """Something was waited for and did not come, too soon to say that it won't."""
+
+
+class Looking(Evidence):
+    """The receiving half of a queue's driver."""
+
+    def suppress(self, mode: str, ahead: int) -> None:
+        """Write our event suppression words, then look at the ring, as a driver must (2.7.7, 2.8.22)."""
+        self.shown = self.ring.suppress(mode, ahead, self.oracle.reader.position())
+        self.feed(Suppressed(*self.shown))
+        if not self.driver.listening:
+            with self.driver.fence:
+                pass
+            self.look()
+        self.feed(Rechecked())
+
+    def look(self) -> None:
+        """Look at the ring for used buffers. A target with a log has shown them already."""
+        if self.driver.listening or not self.oracle.live:
+            return
+        self._look()
+        if self.session.called(self.number, 0.0):
+            self._heard()
+
+    def _heard(self) -> None:
+        """A notification came: it may be for what we saw, or for what we have not looked at yet."""
+        self.feed(Called())
+        self._look()
+        self.feed(Rechecked())
+
+    def _look(self) -> None:
+        if self.split:
+            self._look_split()
+        else:
+            self._look_packed()
+
+    def _look_split(self) -> None:
+        device = self.config.device
+        old = self.oracle.reader.position()
+        new = self.words[device // 2 + 1]
+        step = (new - old) & 0xFFFF
+        if not step:
+            return
+        memory, size, first = self.session.memory, self.size, device + 4
+        if step > size:
+            self.feed(SawUsed(new, b"", 0))
+            return
+        start, end = old % size, old % size + step
+        data = memory[first + 8 * start : first + 8 * min(end, size)].tobytes()
+        if end > size:
+            data += memory[first : first + 8 * (end - size)].tobytes()
+        changed = 0
+        shadow = self._shadow()
+        for place in range(step):
+            at = 8 * ((start + place) % size)
+            element = data[8 * place : 8 * place + 8]
+            if shadow[at : at + 8] != element:
+                changed |= 1 << place
+                shadow[at : at + 8] = element
+        self.feed(SawUsed(new, data, changed))
+
+    def _shadow(self) -> bytearray:
+        """The used ring as it read when we looked last."""
+        if len(self._used_shadow) != 8 * self.size:
+            self._used_shadow = bytearray(8 * self.size)
+        return self._used_shadow
+
+    def _look_packed(self) -> None:
+        base = self.config.descriptor
+        for _ in range(self.size):
+            if not self.oracle.available:
+                return
+            position = self.oracle.reader.position()
+            cursor, wrap = position & 0x7FFF, position >> 15
+            flags = self.words[base // 2 + 8 * cursor + 7]
+            if flags & _BOTH != (_BOTH if wrap else 0):
+                return
+            at = base + 16 * cursor
+            self.feed(SawDescriptor(cursor, self.session.memory[at : at + 16].tobytes()))
+
+    def owed(self) -> int:
+        """How many outstanding buffers the device must return without further ado."""
+        told = self.oracle.available - self.oracle.untold
+        if self.lazy and told > 0:
+            told -= sum(1 for buffer in self.oracle.queue.by_id.values() if buffer.number in self.lazy)
+        return max(told, 0)
+
+    def receive(self, count: int, asleep: bool) -> None:
+        """Wait until *count* buffers are used, or all that are owed, and reclaim so many."""
+        if asleep and self.oracle.received < count:
+            self.suppress("enable", 0)
+        if not self.driver.listening:
+            self._wait(count, asleep)
+        ready = min(count, self.oracle.received)
+        if not ready:
+            return
+        for buffer in islice(self.oracle.queue.used, ready):
+            self.ring.reclaim(buffer.id, buffer.slots)
+            block = self.blocks.pop(buffer.number)
+            self.messages.pop(buffer.number, None)
+            self.lazy.discard(buffer.number)
+            self.driver.arena.free(block)
+        self.feed(Reclaimed(ready))
+
+    def _wait(self, count: int, asleep: bool) -> None:
+        """Wait for *count* used buffers; asleep: only a notification makes us look."""
+        deadline = 0.0
+        seen = -1
+        self.look()
+        while self.oracle.received < count and self.owed():
+            now = time.monotonic()
+            if self.oracle.used_total != seen:
+                seen, deadline = self.oracle.used_total, now + self.driver.patience
+            if now >= deadline:
+                self.look()
+                self.idle()
+                if self.oracle.received < count and self.owed():
+                    raise Undecided(f"{self.oracle.queue.oldest()} was not used within {self.driver.patience:g} s")
+                if self.oracle.reader.due:
+                    raise Undecided(f"no used buffer notification came within {self.driver.patience:g} s")
+                return
+            pause = deadline - now if asleep else 0.0005
+            if self.session.called(self.number, pause):
+                self._heard()
+            elif not asleep:
+                self.look()
+
+    def idle(self) -> None:
+        """The device had its chance: a log shows that it is idle, or we waited for long enough."""
+        listening = self.driver.listening
+        final = listening or self.driver.patient
+        owed = not self.session.holding(self.number) and (listening or self.owed() > 0)
+        self.feed(Idle(final, owed))
+
+    def settle(self) -> None:
+        """The program is over: see that what is owed comes, notifications included, and nothing else changed."""
+        if not self.driver.listening:
+            self._wait(self.oracle.received + self.oracle.available, False)
+            if self.oracle.reader.due and not self.session.called(self.number, self.driver.patience):
+                self.idle()
+                raise Undecided("a used buffer notification that was asked for has not come")
+        self.quiet()

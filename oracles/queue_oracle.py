@@ -1,0 +1,385 @@
+"""The oracle of one virtqueue: observations in, violations out.
+
+A pure function in steps: no clock, no randomness, no I/O. It stops at the first observation that
+breaks a rule, since nothing after it can be trusted. Order binds each virtqueue by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from oracles import packed, spec, split
+from oracles.device_rules import broken
+from oracles.model import Buffer, Case, Virtqueue
+from oracles.rules import Violation
+from oracles.trace import (
+    Allowed,
+    Called,
+    Changed,
+    Idle,
+    Notified,
+    Observation,
+    Published,
+    Rechecked,
+    Reclaimed,
+    Resetting,
+    SawDescriptor,
+    SawUsed,
+    Scanned,
+    Started,
+    Stored,
+    Supplied,
+    Suppressed,
+)
+
+_WHY = {
+    "flags": "our suppression flags ask for one after every use",
+    "event": "the event index was passed",
+    "batch": "the event index was passed inside a batch",
+}
+
+
+class QueueOracle:
+    """Judges one virtqueue. ``feed`` each observation in order; it returns a Violation or None.
+
+    ``to_scan``: buffers just found used (or suspected to be passed over), whose writable bytes must be
+    compared with their prefill and reported by a Scanned each, before anything else is fed.
+    """
+
+    def __init__(self, number: int = 0, without: frozenset[str] = frozenset()) -> None:
+        self.number = number
+        self.without = without
+        self.blind = False  # a case was found that only a dropped rule explains: nothing more can be said
+        self.to_scan: list[Buffer] = []
+        self.warnings: list[Violation] = []
+        self.events = 0
+        self.used_total = 0
+        self.seen: set[str] = set()
+        self._suspect: tuple[Case, list[Buffer]] | None = None
+        self._doubt: Case | None = None  # packed: a skipped buffer unfinished; the next use tells what it was
+        self._dead = ""  # why the queue isn't live
+        self.untold = 0  # buffers published of which the device was neither told nor excused us
+        self._next_number = -1  # of the buffer supplied next; -1 before the first
+        self.queue = Virtqueue(0, False)
+        self.started: Started | None = None
+        self.reader: split.Reader | packed.Reader
+        self._handlers: dict[type, Callable[[Any], Violation | None]] = {
+            Started: self._start, **dict.fromkeys((Stored, SawUsed, SawDescriptor, Called), self._too_early)
+        }  # fmt: skip
+
+    # -- the protocol with whoever observes
+
+    def feed(self, observation: Observation) -> Violation | None:
+        """Judge one observation. Never raises on any sequence of well-typed observations."""
+        self.events += 1
+        handler = self._handlers.get(type(observation))
+        if handler is None or self.blind:
+            return None
+        return handler(observation)
+
+    @property
+    def available(self) -> int:
+        """Buffers made available and not yet used."""
+        return len(self.queue.by_id)
+
+    @property
+    def received(self) -> int:
+        """Buffers used and not yet reclaimed."""
+        return len(self.queue.used)
+
+    @property
+    def live(self) -> bool:
+        """Whether the queue is started and neither stopped nor reset."""
+        return self.started is not None and not self._dead
+
+    def conclude(self) -> Violation | None:
+        """No observation follows: decide what was left open."""
+        return self._decide()
+
+    # -- life of the queue
+
+    def _start(self, told: Started) -> Violation | None:
+        kept = self.queue if told.cause == "restart" and self.started is not None else None
+        self.started = told
+        in_order = bool(told.features & spec.IN_ORDER)
+        ghosts = self.queue.ids() if told.cause in ("reset", "queue_reset") else frozenset()
+        self.queue = kept or Virtqueue(told.size, in_order, ghosts)
+        self.reader = (split if told.layout == spec.SPLIT else packed).Reader(told, self.queue)
+        self._dead = ""
+        self.untold = len(self.queue.by_id)
+        self.to_scan.clear()
+        self._suspect = self._doubt = None
+        self._handlers = {
+            Started: self._start,
+            Supplied: self._supplied,
+            Published: self._published,
+            Notified: self._notified,
+            Suppressed: self._suppressed,
+            Rechecked: self._rechecked,
+            Allowed: self._allowed,
+            Stored: self._stored,
+            SawUsed: self._saw,
+            SawDescriptor: self._saw,
+            Changed: self._changed,
+            Scanned: self._scanned,
+            Called: self._called,
+            Idle: self._idle,
+            Reclaimed: self._reclaimed,
+            Resetting: self._resetting,
+        }
+        del self._handlers[SawDescriptor if told.layout == spec.SPLIT else SawUsed]
+        return None
+
+    def _too_early(self, seen: Observation) -> Violation | None:
+        return self._activity(f"{type(seen).__name__.lower()}: the device was active")
+
+    def _resetting(self, told: Resetting) -> Violation | None:
+        violation = self._decide()
+        if violation is None and told.what == "stop" and told.base >= 0:
+            case = self.reader.base(told.base)
+            violation = self._take_lint() or (self._judge(case) if case else None)
+        self._dead = told.what
+        self.reader.due = ""
+        return violation
+
+    # -- what the driver did
+
+    def _supplied(self, told: Supplied) -> Violation | None:
+        self.blind = told.buffer != self._next_number >= 0  # a trace that no driver makes
+        self._next_number = told.buffer + 1
+        self.queue.held.append(Buffer(told, self.reader.position_of_next(told.slots)))
+        return None
+
+    def _published(self, told: Published) -> Violation | None:
+        count = min(told.buffers, len(self.queue.held))
+        self.queue.publish(count)
+        self.blind = self.queue.in_order and len(self.queue.fifo) != len(self.queue.by_id)  # an id given twice
+        self.reader.publish(count)
+        self.untold += count
+        return None
+
+    def _notified(self, told: Notified) -> Violation | None:
+        self.untold = 0
+        return None
+
+    def _allowed(self, told: Allowed) -> Violation | None:
+        if told.silent:
+            self.untold = 0
+        packed_layout = isinstance(self.reader, packed.Reader)
+        case = self.reader.word(True, told.flags)
+        if case is None and packed_layout and told.flags == spec.EVENT_FLAGS_DESC:
+            case = self.reader.word(False, told.event)
+        return self._judge(case) if case else None
+
+    def _suppressed(self, told: Suppressed) -> Violation | None:
+        self.reader.suppress(told.flags, told.event)
+        return None
+
+    def _rechecked(self, told: Rechecked) -> Violation | None:
+        self.reader.rechecked()
+        return None
+
+    def _reclaimed(self, told: Reclaimed) -> Violation | None:
+        self.queue.reclaim(told.buffers)
+        return None
+
+    # -- what the device did
+
+    def _stored(self, seen: Stored) -> Violation | None:
+        if self._dead:
+            return self._activity(f"the device stored {seen.data.hex()} at {seen.address:#x}")
+        reader = self.reader
+        case = reader.stored(seen)
+        if case is not None:
+            return self._judge(case)
+        if self._doubt is not None and reader.done:
+            return self._decide()
+        if reader.done:
+            self.to_scan = reader.done
+            self.used_total += len(reader.done)
+            reader.done = []
+        return self._take_lint() if reader.lint else None
+
+    def _saw(self, seen: Any) -> Violation | None:
+        if self._dead:
+            return self._activity("the device used a buffer")
+        reader = self.reader
+        case = reader.saw(seen)
+        if case is not None:
+            return self._judge(case)
+        if self._doubt is not None and reader.done:
+            return self._decide()
+        if reader.done:
+            self.to_scan = reader.done
+            self.used_total += len(reader.done)
+            reader.done = []
+        return self._take_lint() if reader.lint else None
+
+    def _changed(self, seen: Changed) -> Violation | None:
+        if self._dead:
+            return self._activity(f"memory at {seen.address:#x} changed to {seen.data[:8].hex()}")
+        case = self.reader.stray(seen.address, seen.data)
+        return self._judge(case) if case else None
+
+    def _called(self, seen: Called) -> Violation | None:
+        if self._dead:
+            return self._activity("a used buffer notification arrived")
+        self.reader.called()
+        return None
+
+    def _scanned(self, seen: Scanned) -> Violation | None:
+        if self._suspect is not None:
+            return self._scanned_suspect(seen)
+        if not seen.kept and not seen.wrong:
+            return None
+        buffer = next((used for used in reversed(self.queue.used) if used.number == seen.buffer), None)
+        if buffer is None or self.started is None:
+            return None
+        case = self._case("scanned", buffer)
+        case.kept = tuple(run for run in seen.kept if run[1] >= self.started.proof)
+        case.base = self.started.proof
+        case.what = self.started.layout
+        if case.kept and buffer.length is None and case.what == spec.PACKED:
+            self._doubt = self._doubt or case  # an early return and an incomplete batch look alike until the next use
+            return None
+        violation = self._judge(case) if case.kept else None
+        if violation is None and seen.wrong:
+            case = self._case("answer", buffer)
+            case.what, case.data = self.started.layout, seen.wrong.encode()
+            violation = self._judge(case)
+        return violation
+
+    def _idle(self, seen: Idle) -> Violation | None:
+        violation = self._decide()
+        if violation is not None or not seen.final or self._dead:
+            return violation
+        if self.reader.due:
+            case = self._case("uncalled", None)
+            case.what = self.reader.due
+            case.data = _WHY[self.reader.due].encode()
+            return self._judge(case)
+        if seen.owed and self.available > self.untold:
+            case = self._case("silence", self.queue.oldest())
+            case.what = "the device was notified" if not self.untold else "it had asked not to be notified"
+            return self._judge(case)
+        return None
+
+    # -- judging
+
+    def _case(self, moment: str, buffer: Buffer | None) -> Case:
+        case = Case(moment, self.queue)
+        case.buffer = buffer
+        if self.started is not None:
+            case.spans = {f"{self.started.layout} descriptor": (0, 0)}
+        return case
+
+    def _activity(self, what: str) -> Violation | None:
+        case = Case("dead", self.queue)
+        case.what, case.data = self._dead, what.encode()
+        return self._judge(case)
+
+    def _judge(self, case: Case) -> Violation | None:
+        """Name what *case* breaks. A reordering on a split ring waits for a scan of those passed over."""
+        if case.moment == "used" and case.queue.in_order and case.distance and self._suspect is None:
+            older = [buffer for buffer in self.queue.older(case.distance) if buffer.writable]
+            if case.place + case.distance >= case.step and older and case.fresh:
+                self._suspect = (case, older)
+                self.to_scan = list(older)
+                return None
+        return self._name(case)
+
+    def _name(self, case: Case) -> Violation | None:
+        self._locate(case)
+        found = broken(case, self.without)
+        if self._doubt is not None and case is not self._doubt and not (found and found[0][0] == "INO-ORDER"):
+            return self._decide() or self._named(case, found)
+        return self._named(case, found)
+
+    def _named(self, case: Case, found: list[tuple[str, str]]) -> Violation | None:
+        if not found:
+            self.blind = case.moment in ("used", "descriptor")  # where the ring stands, nobody knows any more
+            return None
+        id_, message = found[0]
+        also = [other for other, _ in found[1:] if other != id_]
+        return Violation(
+            id_,
+            message,
+            queue=self.number,
+            buffer=-1 if case.buffer is None else case.buffer.number,
+            position=case.slot,
+            expected=_expected(case),
+            observed=f"also broken: {', '.join(also)}" if also else "",
+        )
+
+    def _scanned_suspect(self, seen: Scanned) -> Violation | None:
+        assert self._suspect is not None
+        case, older = self._suspect
+        older = [buffer for buffer in older if buffer.number != seen.buffer]
+        if seen.kept:
+            return self._decide()
+        if older:
+            self._suspect = (case, older)
+            return None
+        case.what = "complete"  # all passed over were finished: the idx is behind, not the order broken
+        return self._decide()
+
+    def _decide(self) -> Violation | None:
+        """Nothing that comes can tell more: name what was left open."""
+        case = self._doubt if self._suspect is None else self._suspect[0]
+        if case is None:
+            return None
+        self._suspect = self._doubt = None
+        self.to_scan = []
+        return self._name(case)
+
+    def _take_lint(self) -> Violation | None:
+        for case in self.reader.lint:
+            self._locate(case)
+            for id_, message in broken(case, self.without)[:1]:
+                if id_ not in self.seen:
+                    self.seen.add(id_)
+                    self.warnings.append(Violation(id_, message, queue=self.number, position=case.slot))
+        self.reader.lint.clear()
+        return None
+
+    def _locate(self, case: Case) -> None:
+        """Give the case what it needs to tell one area from another."""
+        started = self.started
+        if started is None:
+            return
+        case.cause = started.cause
+        sizes = spec.area_sizes(started.layout, started.size)
+        places = (started.descriptor, started.driver, started.device)
+        for name, place, length in zip(("descriptor", "driver", "device"), places, sizes, strict=True):
+            case.spans[f"{started.layout} {name}"] = (place, length)
+        if case.moment != "changed":
+            return
+        for buffer in (*self.queue.by_id.values(), *self.queue.held, *self.queue.used):
+            address, length = buffer.table
+            if length and address <= case.address < address + length:
+                case.spans[f"{started.layout} table"] = buffer.table
+            for place, span in _readable(buffer):
+                if place <= case.address < place + span:
+                    case.spans[f"{started.layout} readable"] = (place, span)
+
+
+def _readable(buffer: Buffer) -> Iterable[tuple[int, int]]:
+    left = buffer.readable
+    for address, length in buffer.elements:
+        if left <= 0:
+            return
+        yield address, length
+        left -= length
+
+
+def _expected(case: Case) -> str:
+    """What the model would have accepted at this place, in a few words."""
+    queue = case.queue
+    if case.moment not in ("used", "descriptor") or not queue.by_id:
+        return ""
+    oldest = queue.oldest()
+    if not queue.in_order:
+        return "an outstanding buffer: " + " ".join(repr(buffer) for buffer in queue.older(6))
+    place = case.slot if case.moment == "used" else case.old
+    return f"{oldest} (id {oldest.id}), or a batch that begins with it, at {place}"
