@@ -178,7 +178,7 @@ def test_clean_model_conforms_in_all_tiny_programs(layout: str, in_order: bool, 
         outcome = run(made, model.open())
         assert outcome.verdict == CONFORMS, (made, outcome.violation or outcome.reason)
         count += 1
-    assert count > 500
+    assert count > 200
 
 
 @pytest.mark.parametrize("seed", range(4))
