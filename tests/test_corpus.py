@@ -1,4 +1,4 @@
-"""The hand-written programs: canonical, explained, accepted by a device that conforms, and fatal to those that don't."""
+"""The hand-written programs: canonical, explained, passed by a device that conforms and by no planted fault."""
 
 from __future__ import annotations
 
