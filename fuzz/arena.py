@@ -82,9 +82,9 @@ class Arena:
         self.memory[offset:at] = block.image
         block.end = at
         if table_entries:
-            place = (at + 15) & ~15
-            block.table = (place, 16 * table_entries)
-            block.end = place + 16 * table_entries + GAP
+            block.table = ((at + 15) & ~15, 16 * table_entries)
+            block.end = offset + whole
+            block.image += bytes([GUARD]) * (block.end - at)  # before, under and behind the table
         return block
 
     def _take(self, size: int) -> int:
@@ -116,7 +116,8 @@ class Arena:
         """The first place of the block outside its writable elements that changed: (offset, bytes), or None."""
         memory, offset, image = self.memory, block.offset, block.image
         at = offset
-        for start, length in [*block.elements[block.readable :], (offset + len(image), 0)]:
+        table = [block.table] if block.table else []
+        for start, length in [*block.elements[block.readable :], *table, (offset + len(image), 0)]:
             expected = image[at - offset : start - offset]
             found = memory[at:start].tobytes()
             if found != expected:

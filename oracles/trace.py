@@ -166,6 +166,30 @@ Entry = tuple[int, Observation]
 """(queue number, observation)."""
 
 
+def _quote(text: str) -> str:
+    """*text* without blanks and line ends: those, and all that isn't printable, as % and the bytes of UTF-8."""
+    if text == "-":
+        return "%2d"
+    return "".join(
+        char if char.isprintable() and char not in " %" else "%" + char.encode("utf-8", "surrogatepass").hex("%")
+        for char in text
+    )
+
+
+def _unquote(text: str) -> str:
+    first, *others = text.split("%")
+    data = first.encode("utf-8", "surrogatepass")
+    for other in others:
+        data += bytes.fromhex(other[:2]) + other[2:].encode("utf-8", "surrogatepass")
+    return data.decode("utf-8", "surrogatepass")
+
+
+def _number(text: str, base: int = 10) -> int:
+    if not text.isascii() or not text.isalnum():
+        raise ValueError(f"{text!r} is no number: digits alone, and never negative")
+    return int(text, base)
+
+
 def _extent(extent: Extent) -> str:
     return f"{extent[0]:x}+{extent[1]}"
 
@@ -178,7 +202,7 @@ def _dump_value(name: str, value: object) -> str:
     if isinstance(value, bytes):
         return value.hex() or "-"
     if isinstance(value, str):
-        return value.replace("%", "%25").replace(" ", "%20").replace("\n", "%0a") or "-"
+        return _quote(value) or "-"
     assert isinstance(value, tuple)
     if name in ("memory", "table"):
         return _extent((value[0], value[1]))
@@ -204,7 +228,7 @@ def _load_extent(text: str) -> Extent:
     place, plus, length = text.partition("+")
     if not plus:
         raise ValueError(f"{text!r} is not ADDRESS+LENGTH")
-    return int(place, 16), int(length)
+    return _number(place, 16), _number(length)
 
 
 def _load_value(kind: type[Observation], name: str, text: str) -> object:
@@ -214,16 +238,16 @@ def _load_value(kind: type[Observation], name: str, text: str) -> object:
             raise ValueError(f"{name} is yes or no")
         return text == "yes"
     if hint is int:
-        return int(text, 16 if name in _ADDRESSES else 10)
+        return _number(text, 16 if name in _ADDRESSES else 10)
     if hint is bytes:
         return b"" if text == "-" else bytes.fromhex(text)
     if hint is str:
-        return "" if text == "-" else text.replace("%0a", "\n").replace("%20", " ").replace("%25", "%")
+        return "" if text == "-" else _unquote(text)
     if hint == Extent:
         return _load_extent(text)
     items = [] if text == "-" else text.split(",")
     if name == "decoys":
-        return tuple(int(item) for item in items)
+        return tuple(_number(item) for item in items)
     return tuple(_load_extent(item) for item in items)
 
 
