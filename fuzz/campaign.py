@@ -214,7 +214,8 @@ class Campaign:
             return False
         self.looked[rule] += 1
         meta = self._facts(index, outcome, patient)
-        find = finds.save(wanted.out, rule, program, outcome, meta)
+        with finds.uninterrupted():
+            find = finds.save(wanted.out, rule, program, outcome, meta)
         self.status.clear()
         self.status.show(f"{rule} in program {index}: saved as {find.folder}", force=True)
         if outcome.verdict == OUR_FAULT:
@@ -236,10 +237,13 @@ class Campaign:
         program, rule = find.program, needs.rule
         times = (AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1
         try:
-            count = again(self.runner, program, needs, times, lambda done: self.status.show(f"{rule}: again {done}/{times}"))
-        except KeyboardInterrupt:
+            count = again(self.runner, program, needs, times,
+                          lambda done: self.status.show(f"{rule}: again {done}/{times}"))  # fmt: skip
+        except (KeyboardInterrupt, TargetError):
+            self.tally.found += 1
+            self.kept[rule, encoding.dump(program)] = find
             self._tell(find, None, outcome)
-            return True
+            raise
         finds.update(find, runs={"again": count, "of": times})
         if not count:
             self.tally.flaky += 1
@@ -262,11 +266,13 @@ class Campaign:
     def _tell(self, find: Find, smaller: Smaller | None, outcome: Outcome) -> None:
         """Write the report beside the find, and print it."""
         program = smaller.program if smaller is not None else find.program
-        text = report(find, program, outcome)
-        if smaller is not None:
-            finds.complete(find, program, outcome, text)
-        else:
-            finds.add(find.folder, finds.REPORT, text)
+        file = find.folder / (finds.MINIMAL if smaller is not None else finds.PROGRAM)
+        text = report(find.meta, program, outcome, file)
+        with finds.uninterrupted():
+            if smaller is not None:
+                finds.complete(find, program, outcome, text)
+            else:
+                finds.add(find.folder, finds.REPORT, text)
         self.status.clear()
         self.say("")
         if not find.meta.get("runs", {}).get("again", 1):
@@ -331,10 +337,9 @@ def shrunk_facts(program: Program, smaller: Smaller) -> dict[str, Any]:
     }
 
 
-def report(find: Find, program: Program, outcome: Outcome) -> str:
-    """The text of a find whose program came to this."""
-    trace, marks = outcome.trace, list(outcome.marks)
-    return render(Shown(find.meta, program, trace, marks, outcome.verdict, outcome.reason, find.folder))
+def report(meta: finds.Meta, program: Program, outcome: Outcome, file: Path | None) -> str:
+    """The text about a *program*, kept in *file*, that came to this."""
+    return render(Shown(meta, program, outcome.trace, list(outcome.marks), outcome.verdict, outcome.reason, file))
 
 
 def _our_fault(outcome: Outcome) -> str:

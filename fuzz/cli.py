@@ -19,17 +19,14 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, None: 1.0}
 
 
-class Duration(click.ParamType[float]):
-    """Seconds, or a number with a unit: 90, 90s, 500ms, 10m, 2h."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds that *value* says."""
-        match = _TIME.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no time: write it as 90s, 10m or 2h", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A time on the command line, as seconds: 90, 90s, 500ms, 10m, 2h."""
+    if value is None:
+        return None
+    match = _TIME.fullmatch(value.strip())
+    if match is None or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is no time: write it as 90s, 10m or 2h", ctx, param)
+    return float(match[1]) * _UNITS[match[2]]
 
 
 class Commands(click.Group):
@@ -69,7 +66,7 @@ _target = click.option("--target", "-t", metavar="TARGET", help="Another target 
 
 @vqfuzz.command()
 @click.argument("target")
-@click.option("--time", "seconds", type=Duration(), metavar="TIME", help="How long, such as 60s, 10m, 2h.  [60s]")
+@click.option("--time", "seconds", callback=_seconds, metavar="TIME", help="How long, such as 60s, 10m, 2h.  [60s]")
 @click.option("--runs", type=click.IntRange(1), metavar="N", help="How many programs.")
 @_seed("all programs")
 @click.option("--layout", type=click.Choice(["split", "packed", "both"]), help="Layout of the virtqueues.")

@@ -9,8 +9,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,22 @@ def check(out: Path) -> None:
             pass
     except OSError as error:
         raise EnvironmentTrouble(f"finds can't be saved in {out}: {reason(error)}; name another with --out") from None
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the block is over, so that nothing is half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _write(path: Path, text: str) -> None:
@@ -140,7 +159,11 @@ def complete(find: Find, minimal: Program, outcome: Outcome, report: str) -> Non
 
 def remove(find: Find) -> None:
     """Forget a find that turned out to be one that is already there."""
-    shutil.rmtree(find.folder, ignore_errors=True)
+    hidden = find.folder.with_name(f".{find.id}.old")
+    with uninterrupted():
+        with suppress(OSError):
+            find.folder.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _json(meta: Meta) -> str:
@@ -151,7 +174,7 @@ def told(entries: list[Entry], marks: list[int], program: Program) -> str:
     """A trace as text, with a comment where each step of the program began."""
     lines = [trace.HEADER]
     steps = dict[int, list[str]]()
-    for number, (mark, step) in enumerate(zip(marks, program.steps), 1):
+    for number, (mark, step) in enumerate(zip(marks, program.steps, strict=False), 1):
         steps.setdefault(mark, []).append(f"# step {number}: {encoding.line(step)}")
     for index, (queue, observation) in enumerate(entries):
         lines.extend(steps.pop(index, ()))
@@ -161,7 +184,7 @@ def told(entries: list[Entry], marks: list[int], program: Program) -> str:
     return "\n".join(lines) + "\n"
 
 
-# --- loading -----------------------------------------------------------------------------------------------------------
+# --- loading ---------------------------------------------------------------------------------------------------------
 
 
 def load_program(path: Path) -> Program:
@@ -192,7 +215,7 @@ def load_meta(folder: Path) -> Meta:
         meta = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise UsageTrouble(f"{path}{place}: not JSON: {error}; restore the file, or remove it and use --target") from None
+        raise UsageTrouble(f"{path}{place}: not JSON: {error}; remove it and use --target") from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise UsageTrouble(f"{path}: not a find of schema {SCHEMA}; remove the file and use --target")
     return meta

@@ -7,7 +7,7 @@ nothing but the targets that need it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -35,7 +35,7 @@ def make(words: str) -> Target:
         try:
             from fuzz.targets.vhost_user.target import make as make_vhost_user
         except ImportError as error:
-            raise TargetError(f"{words} needs the Python package {error.name or error}, which is not installed") from None
+            raise TargetError(f"{words} needs the Python package {error.name}, which is not installed") from None
         return cast("Target", make_vhost_user(words))
     raise UsageTrouble(
         f"no target is called {words!r}; the nearest is {_nearest(words)!r} (vqfuzz targets lists them all)"
@@ -64,10 +64,10 @@ def _presets() -> list[str]:
     return list(PRESETS)
 
 
-def _closest(words: str, among: object) -> str:
+def _closest(words: str, among: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    return get_close_matches(words, list(among), 1, 0.0)[0]  # type: ignore[call-overload]  # any iterable of names
+    return get_close_matches(words, list(among), 1, 0.0)[0]
 
 
 def _nearest(words: str) -> str:

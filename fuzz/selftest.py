@@ -101,7 +101,7 @@ def drop_one(rows: Sequence[Row], seed: int, progress: Callable[[str], None]) ->
         row.without[row.rule] = "" if found is None else found[2].rule
 
 
-# --- printing -----------------------------------------------------------------------------------------------------------
+# --- printing --------------------------------------------------------------------------------------------------------
 
 
 def _line(row: Row) -> str:
@@ -165,7 +165,9 @@ def _selftest(seed: int, quick: bool, faults: Sequence[Fault] | None, status: St
     numbers = sorted(row.programs for row in rows if row.rule)
     costs = sorted(row.executions for row in rows if row.rule)
     if numbers:
-        say(f"median: {numbers[len(numbers) // 2]} programs to a fault, {costs[len(costs) // 2]} executions to shrink it")
+        middle = len(numbers) // 2
+        say(f"median: {numbers[middle]} programs to a fault, {costs[middle]} executions to shrink it")
     verdict = "passed" if not bad and not accused else "FAILED"
-    say(f"{verdict}: {len(rows) - len(bad)} of {len(rows)} faults found as they should be, {duration(time.monotonic() - began)}")
+    good = len(rows) - len(bad)
+    say(f"{verdict}: {good} of {len(rows)} faults found as they should be, {duration(time.monotonic() - began)}")
     return CONFORMS if not bad and not accused else FOUND

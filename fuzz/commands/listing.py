@@ -86,7 +86,7 @@ def _table(rules: list[Rule]) -> str:
     lines += [
         f"{rule.id:<{width}}  {rule.level.value:<6}  {section:<{wide}}  {rule.title}"
         + ("" if rule.status == "checked" else f" ({rule.status})")
-        for rule, section in zip(rules, sections)
+        for rule, section in zip(rules, sections, strict=True)
     ]
     return "\n".join(lines)
 

@@ -19,8 +19,9 @@ from fuzz.targets import Target, TargetError
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, EnvironmentTrouble, UsageTrouble, reason
 from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
 from oracles.oracle import judge as judge_trace
-from oracles.rules import Level
+from oracles.rules import Level, Violation
 from oracles.rules import registry as rules
+from oracles.trace import Entry
 
 _Made = dict[str, Target]
 
@@ -148,8 +149,11 @@ def explain(path: Path, target: str | None) -> int:
     find = finds.load(path)
     words = _words(find, target, path)
     saved = finds.MINIMAL_TRACE if find.meta.get("shrunk") and path.name != finds.PROGRAM else finds.TRACE
-    if target is not None:
-        find.meta = {"target": target, **{k: find.meta[k] for k in ("shrunk", "id") if k in find.meta}}
+    file = find.folder / finds.MINIMAL if path.is_dir() and (path / finds.MINIMAL).exists() else path
+    file = find.folder / finds.PROGRAM if file.is_dir() else file
+    meta = dict(find.meta) if words == find.meta.get("target") else {"target": words}
+    if file.name != finds.MINIMAL:
+        meta.pop("shrunk", None)
     with _runners() as made:
         try:
             outcome, _ = decide(_runner(made, words), find.program)
@@ -158,10 +162,10 @@ def explain(path: Path, target: str | None) -> int:
             if target is not None or not find.meta or not trace.exists():
                 raise
             say(f"{error}: from the saved trace\n")
-            return _from_trace(find, trace)
+            return _from_trace(find, meta, file, trace)
     if outcome.verdict not in BAD:
         say(f"{outcome.verdict}: {path} on {words}" + (f": {outcome.reason}" if outcome.reason else "") + "\n")
-    say(report(find, find.program, outcome).rstrip("\n"))
+    say(report(meta, find.program, outcome, file).rstrip("\n"))
     return _code(outcome.verdict)
 
 
@@ -169,10 +173,11 @@ def _code(verdict: str) -> int:
     return FOUND if verdict in BAD else UNCLEAR if verdict == UNDECIDED else CONFORMS
 
 
-def _from_trace(find: Find, trace: Path) -> int:
-    marks = find.meta.get("marks" if trace.name == finds.MINIMAL_TRACE else "first_marks") or []
+def _from_trace(find: Find, meta: finds.Meta, file: Path, trace: Path) -> int:
+    marks = meta.get("marks" if trace.name == finds.MINIMAL_TRACE else "first_marks") or []
     verdict, why = str(find.meta.get("verdict", VIOLATES)), str(find.meta.get("reason", ""))
-    shown = Shown(find.meta, find.program, finds.load_trace(trace), [int(mark) for mark in marks], verdict, why, find.folder)
+    entries = finds.load_trace(trace)
+    shown = Shown(meta, find.program, entries, [int(mark) for mark in marks], verdict, why, file)
     say(render(shown).rstrip("\n"))
     return _code(verdict)
 
@@ -183,11 +188,17 @@ def _from_trace(find: Find, trace: Path) -> int:
 def judge(path: Path) -> int:
     """Judge a saved trace. Returns the exit code."""
     if path.is_dir():
-        path = next((path / name for name in (finds.MINIMAL_TRACE, finds.TRACE) if (path / name).exists()), path / finds.TRACE)
+        minimal = path / finds.MINIMAL_TRACE
+        path = minimal if minimal.exists() else path / finds.TRACE
     entries = finds.load_trace(path)
     violation, warnings = judge_trace(entries)
+    code = _verdict(path, entries, violation)
     for warning in warnings:
         say(f"warning {warning.rule}: {warning.message}")
+    return code
+
+
+def _verdict(path: Path, entries: list[Entry], violation: Violation | None) -> int:
     if violation is None:
         say(f"CONFORMS  {path}: {len(entries)} observations")
         return CONFORMS

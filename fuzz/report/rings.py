@@ -93,7 +93,7 @@ class Split:
             ("avail.ring", [self.heads.get(place, "·") for place in places], f"avail.idx {self.available}"),
             ("used.ring", used, f"used.idx {self.idx}" + (f" (was {self.before})" if self.before != self.idx else "")),
         ]
-        return _grid(rows, places.index(due) if due in places else -1, f"the device was at {due}")
+        return _grid(rows, places.index(due) if due in places and wrong >= 0 else -1, f"the device was at {due}")
 
 
 class Packed:
@@ -163,7 +163,9 @@ class Packed:
             ("driver", [self.supplies.get(place, "·") for place in places], ""),
             ("device", [self.uses.get(place, "·") + (" ✗" if place == wrong else "") for place in places], ""),
         ]
-        return _grid(rows, places.index(cursor) if cursor in places else -1, f"the device is due at {cursor}")
+        return _grid(
+            rows, places.index(cursor) if cursor in places and wrong >= 0 else -1, f"the device is due at {cursor}"
+        )
 
 
 Rings = Union[Split, Packed]
@@ -195,7 +197,7 @@ def _grid(rows: list[tuple[str, list[str], str]], marked: int, remark: str) -> l
             last -= 1
     lines = []
     for name, cells, tail in rows:
-        body = "".join(cell.ljust(width) for cell, width in zip(cells[first:last], widths[first:last]))
+        body = "".join(cell.ljust(width) for cell, width in zip(cells[first:last], widths[first:last], strict=True))
         lines.append(f"{name:<11} {body} {tail}".rstrip())
     if first <= marked < last:
         lines.append(" " * (12 + sum(widths[first:marked])) + f"▲ {remark}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fuzz import encoding
-from fuzz.program import Notify, Program, Step, Supply
-from fuzz.report.rings import Rings, rings_for
+from fuzz.program import Notify, Program, Receive, Step, Supply
+from fuzz.report.rings import Packed, Rings, rings_for
 from oracles import spec
 from oracles.oracle import Oracle, QueueOracle
 from oracles.rules import Violation
@@ -48,6 +48,7 @@ class Row:
     model: str = ""
     ring: bool = False  # whether the device made a buffer used with it
     bad: bool = False
+    note: str = ""  # what went wrong with it
 
 
 @dataclass(slots=True)
@@ -106,6 +107,9 @@ class _Teller:
             violation = self.oracle.conclude()
         if violation is not None:
             self._blame(violation)
+        for number, ring in self.rings.items():
+            if isinstance(ring, Packed):
+                ring.cursor = getattr(self.oracle.queue(number).reader, "cursor", ring.cursor)
         return Story(self.rows, self.rings, self.oracle, violation)
 
     # -- steps
@@ -135,7 +139,7 @@ class _Teller:
         if joins and last is not None and device:
             last.device, last.model, last.ring = device, model, ring
         else:
-            self.rows.append(Row(self.step if self.fresh or not self.rows else self.step, driver, device, model, ring))
+            self.rows.append(Row(self.step, driver, device, model, ring))
         self.fresh = False
 
     def _outstanding(self, number: int) -> str:
@@ -143,12 +147,12 @@ class _Teller:
         names = [repr(buffer) for buffer in queue.older(_SHOWN)]
         more = len(queue.by_id) - len(names)
         names += [f"+{more}"] if more > 0 else []
-        return ("q%d " % number if self.multi else "") + (" ".join(names) or "none")
+        return (f"q{number} " if self.multi else "") + (" ".join(names) or "-")
 
     # -- observations
 
     def _see(self, number: int, queue: QueueOracle, seen: Any) -> None:
-        prefix = f"queue {number}: " if self.multi else ""
+        prefix = f"q{number}: " if self.multi else ""
         driver = self._driver(number, queue, seen)
         if driver:
             self._add(number, driver=driver)
@@ -174,10 +178,12 @@ class _Teller:
             if buffer is not None:
                 self.rings[number].supplied(buffer)
             step = self._of_step()
-            words = encoding.line(step) if isinstance(step, Supply) and self.fresh else "supply"
-            return f"b{seen.buffer} = {words}"
-        if isinstance(seen, Suppressed) and self.step > 0 and not self.fresh:
-            return f"suppress {seen.flags}, {seen.event}"
+            if isinstance(step, Supply) and self.fresh:
+                return f"b{seen.buffer} = {encoding.line(step)}"
+            return f"b{seen.buffer} = the supply in the gap"
+        if isinstance(seen, Suppressed) and isinstance(self._of_step(), Receive):
+            step = self._of_step() if self.fresh else None
+            return (encoding.line(step) + ": " if step is not None else "") + "asks to be notified"
         if isinstance(seen, Reclaimed):
             step = self._of_step() if self.fresh else None
             done = f"took back {seen.buffers}"
@@ -221,9 +227,9 @@ class _Teller:
         row.bad = True
         queue = self.oracle.queue(violation.queue).queue
         if violation.position >= 0 and queue.in_order and queue.by_id:
-            row.model += f"   ✗ {queue.oldest()} is due"
+            row.note = f"✗ {queue.oldest()} is due"
         else:
-            row.model += "   ✗"
+            row.note = "✗"
 
 
 def _count(number: int, what: str) -> str:

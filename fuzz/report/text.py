@@ -39,7 +39,7 @@ class Shown:
     marks: list[int]
     verdict: str
     reason: str = ""
-    folder: Path | None = None
+    file: Path | None = None  # where the program stands
 
 
 def render(shown: Shown) -> str:
@@ -121,7 +121,7 @@ def _facts(shown: Shown, told: story.Story) -> list[str]:
             f"({shrunk['executions']} executions, {duration(shrunk['seconds'])}{done})"
         )
     lines = _wrapped(" · ".join([target, *extra]), " " * 12, "  target    ")
-    lines.append(f"  features  {names} · {program.layout}, {size}")
+    lines += _wrapped(f"{names} · {program.layout}, {size}", " " * 12, "  features  ")
     if parts:
         lines.append("  verdict   " + " · ".join(parts))
     if meta.get("seed") is not None:
@@ -137,13 +137,9 @@ def _table(told: story.Story) -> list[str]:
     if not rows:
         return []
     heads = ("driver", "device, as seen", "outstanding")
-    widths = [
-        min(limit, max(len(head), *(len(text) for text in texts)))
-        for limit, head, texts in (
-            (34, heads[0], [row.driver for row in rows]),
-            (46, heads[1], [row.device for row in rows]),
-        )
-    ]
+    first = min(34, max(len(heads[0]), *(len(row.driver) for row in rows)))
+    room = WIDTH - len("    step  ") - first - 4 - len(heads[2])
+    widths = (first, min(room, max(len(heads[1]), *(len(row.device) for row in rows))))
     lines = ["  What happened", f"    step  {heads[0]:<{widths[0]}}  {heads[1]:<{widths[1]}}  {heads[2]}"]
     lines.append(f"    ────  {'─' * widths[0]}  {'─' * widths[1]}  {'─' * len(heads[2])}")
     if left:
@@ -153,12 +149,14 @@ def _table(told: story.Story) -> list[str]:
         number = "" if row.step == before else "end" if row.step < 0 else str(row.step) if row.step else "0"
         before = row.step
         driver, device = _cut(row.driver or "·", widths[0]), _cut(row.device or "·", widths[1])
-        lines.append(_cut(f"    {number:>4}  {driver:<{widths[0]}}  {device:<{widths[1]}}  {row.model}", WIDTH))
+        line = f"    {number:>4}  {driver:<{widths[0]}}  {device:<{widths[1]}}  "
+        note = f"   {row.note}" if row.note else ""
+        lines.append(line + _cut(row.model, WIDTH - len(line) - len(note)) + note)
     return lines
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
 def _ring(told: story.Story, violation: Violation | None) -> list[str]:
@@ -175,9 +173,8 @@ def _expected(violation: Violation | None) -> list[str]:
     lines = []
     if violation.expected:
         lines += _wrapped(violation.expected, " " * 12, "  expected  ")
-    lines += _wrapped(violation.message, " " * 12, "  seen      ")
     if violation.observed:
-        lines += _wrapped(violation.observed, " " * 12)
+        lines += _wrapped(violation.observed, " " * 12, "  seen      ")
     rule = registry().get(violation.rule)
     if rule is not None:
         lines += _wrapped(rule.text, " " * 12, "  the rule  ")
@@ -189,22 +186,24 @@ def _program(shown: Shown) -> list[str]:
     if len(lines) > LINES:
         kept = LINES - 6
         lines = [*lines[:4], f"… {len(lines) - kept - 4} lines", *lines[-kept:]]
-    return ["  Minimal program" if shown.meta.get("shrunk") else "  Program", *(f"    {line}" for line in lines)]
+    return [
+        "  Minimal program" if shown.meta.get("shrunk") else "  Program",
+        *(_cut(f"    {line}", WIDTH) for line in lines),
+    ]
 
 
 def _commands(shown: Shown) -> list[str]:
-    folder = shown.folder
-    if folder is None:
+    file = shown.file
+    if file is None:
         return []
-    name = "minimal" if shown.meta.get("shrunk") else "program"
-    quoted = quote(str(folder / name))
-    target = quote(str(shown.meta.get("target", "")))
-    return [
+    lines = [
         "  See it again",
-        f"    vqfuzz replay {quoted}.vq --target {target}",
-        f"    vqfuzz judge {quoted}.vqtrace   # without the target",
-        f"    vqfuzz explain {quote(str(folder))}",
+        f"    vqfuzz replay {quote(str(file))} --target {quote(str(shown.meta.get('target', '')))}",
     ]
+    if shown.meta.get("id"):
+        lines.append(f"    vqfuzz judge {quote(str(file.with_suffix('.vqtrace')))}   # without the target")
+        lines.append(f"    vqfuzz explain {quote(str(file.parent))}")
+    return lines
 
 
 def quote(words: str) -> str:

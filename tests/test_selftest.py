@@ -1,0 +1,65 @@
+"""The self test can fail: when a fault isn't found, or by a wrong rule, or when the clean model is accused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fuzz import selftest
+from fuzz.targets.model import Model, ModelSession
+from fuzz.targets.model.engine import Engine
+from fuzz.targets.model.faults import FAULTS
+from fuzz.trouble import CONFORMS, FOUND
+
+
+def test_quick_passes(cli):
+    done = cli("selftest", "--quick", "--seed", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in selftest.QUICK:
+        assert f"\n{name} " in done.stdout
+    assert f"{len(selftest.QUICK)} of {len(selftest.QUICK)} faults found as they should be" in done.stdout
+    assert "never accused" in done.stdout
+
+
+def test_every_fault_is_found_within_its_bound_by_its_rule():
+    rows = [selftest.examine(fault, 1) for fault in FAULTS.values()]
+    assert [f"{row.fault.name}: {row.wrong}" for row in rows if row.wrong] == []
+    assert all(row.steps <= 12 for row in rows), [(row.fault.name, row.steps) for row in rows]
+    assert next(row.steps for row in rows if row.fault.name == "a05") <= 4
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        replace(FAULTS["a05"], bound=1, engine=Engine),  # a fault that is none
+        replace(FAULTS["a05"], rules=("VQ-LIVE",)),  # found by another rule than it should be
+    ],
+    ids=["not found", "wrong rule"],
+)
+def test_fails_if_a_fault_is_not_found_as_it_should_be(fault, monkeypatch, capsys):
+    monkeypatch.setattr(selftest, "QUICK_CLEAN", 5)
+    monkeypatch.setitem(FAULTS, "a05", fault)
+    assert selftest.selftest(1, True, [fault]) == FOUND
+    assert "WRONG" in capsys.readouterr().out
+
+
+def _faulty(model):
+    return ModelSession(FAULTS["canary"].engine, model._raw)
+
+
+def test_fails_if_the_clean_model_is_accused(monkeypatch, capsys):
+    monkeypatch.setattr(selftest, "QUICK_CLEAN", 20)
+    monkeypatch.setattr(Model, "open", _faulty)
+    assert selftest.selftest(1, True, [FAULTS["canary"]]) == FOUND
+    assert "ACCUSED" in capsys.readouterr().out
+
+
+def test_dropping_a_rule_shows_what_it_alone_finds(capsys):
+    row = selftest.examine(FAULTS["a16"], 1)
+    selftest.drop_one([row], 1, lambda text: None)
+    assert row.without == {"P-USED-ORDER": ""}
+    row = selftest.examine(FAULTS["a05"], 1)
+    selftest.drop_one([row], 1, lambda text: None)
+    assert row.without["INO-ORDER"]
+    assert selftest.selftest(1, True, [FAULTS["a05"]]) == CONFORMS
