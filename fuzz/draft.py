@@ -124,13 +124,14 @@ class Draft:
         self.integer = integer = choices.integer
         self.known = known
         self.steps: list[Step] = []
-        self.work = 0
+        self.work = 0  # descriptors so far, tables included: what the program costs the executor
         limits = known.limits
         self.layout = limits.layouts[integer(0, len(limits.layouts) - 1)]
         self.packed = self.layout == spec.PACKED
         self.features = self._draw_features(limits)
         self.event_idx = bool(self.features & spec.EVENT_IDX)
         self.queues = self._draw_queues(limits)
+        self.most_work = 5000 + 2 * sum(queue.size for queue in self.queues)  # small buffers only, beyond
         self.shapes = Shapes(choices, limits, self.features, self.packed, known.share(self.queues, self.layout))
         self.shapes.device = known.device
         self.rings = [Ring(number, queue.size) for number, queue in enumerate(self.queues)]
@@ -139,7 +140,7 @@ class Draft:
         #: of four waits, how many are asleep; and of four bursts, how many are made available in one step
         self.asleep = (0, 1, 2, 4)[integer(0, 3)] if "asleep" in limits.actions else 0
         self.held = integer(0, 4)
-        self.forced = not integer(0, 7)  # whether some notifications are sent though the device wants none
+        self.forced = integer(0, 7) == 7  # whether some notifications are sent though the device wants none
         self.moved: dict[str, str] = {}  # levers that are not neutral
         self.blocked = False
         for name, values in known.harmless:
@@ -203,8 +204,8 @@ class Draft:
             return False
         palette = ring.palette
         at = self.integer(0, 31)
-        shape = palette[at % len(palette)] if at and palette else self.shapes.draw(ring.queue, ring.size)
-        if shape.slots > free:
+        shape = palette[at % len(palette)] if at < 31 and palette else self.shapes.draw(ring.queue, ring.size)
+        if shape.slots > free or (self.work > self.most_work and shape.work > 4):
             fitting = self._exact(ring, self.integer(1, min(free, 4)))
             if fitting is None:
                 return False
@@ -223,7 +224,7 @@ class Draft:
         count = min(count, max(8, self.known.limits.steps - len(self.steps)))
         if count > 1 and palette and self.integer(0, 2):
             shape = palette[self.integer(0, len(palette) - 1)]
-            alike = min(count, ring.free // shape.slots)
+            alike = min(count, ring.free // shape.slots, max(self.most_work - self.work, 0) // shape.work)
             self.put(ring, shape, held, alike)  # ten times as fast as one by one
             count -= alike
         supply = self.supply
@@ -233,7 +234,7 @@ class Draft:
 
     def exactly(self, ring: Ring, slots: int, held: bool = False) -> bool:
         """A buffer of exactly *slots* descriptors; a device class may have none."""
-        shape = self._exact(ring, slots)
+        shape = self._exact(ring, slots) if self.work <= self.most_work else None
         if shape is None:
             return self.supply(ring, held)
         self.put(ring, shape, held)
@@ -242,7 +243,7 @@ class Draft:
     def _exact(self, ring: Ring, slots: int) -> Shape | None:
         """One that was drawn before mostly: what is new in it is its place, not its shape."""
         shape = ring.exact.get(slots)
-        if shape is None or not self.integer(0, 3):
+        if shape is None or self.integer(0, 3) == 3:
             shape = self.shapes.exactly(ring.queue, slots, ring.size)
             if shape is not None:
                 ring.exact[slots] = shape
@@ -259,7 +260,7 @@ class Draft:
 
     def notify(self, ring: Ring) -> None:
         """Notify if the device wants it; rarely in any case."""
-        self.steps.append(ring.notify if not self.forced or self.integer(0, 3) else Notify(True, ring.queue))
+        self.steps.append(Notify(True, ring.queue) if self.forced and self.integer(0, 3) == 3 else ring.notify)
 
     def receive(self, ring: Ring, count: int) -> None:
         """Receive *count* of the outstanding buffers."""

@@ -106,7 +106,7 @@ class _Uniform:
         if kind is Supply:
             return self._supply(number, size)
         if kind is Notify:
-            return Notify(not integer(0, 3), number)
+            return Notify(integer(0, 3) == 3, number)
         if kind is Receive:
             asleep = "asleep" in self.limits.actions and integer(0, 1) == 1
             return Receive(integer(1, size), asleep, number)

@@ -72,17 +72,15 @@ def _count(draft: Draft, most: int) -> int:
     """How many, at most *most* (> 0): powers of two, all, all but one; or anything."""
     integer = draft.integer
     kind = integer(0, 7)
-    if kind == 0:
-        return most
-    if kind < 3:
+    if kind < 2:
+        return integer(1, min(most, 4))
+    if kind < 4:
         return min(2, most)
-    if kind == 3:
-        return max(1, most - 1)
     if kind == 4:
         return min(1 << integer(0, most.bit_length()), most)
     if kind == 5:
         return integer(1, most)
-    return integer(1, min(most, 4))
+    return most if kind == 6 else max(1, most - 1)
 
 
 def _batch(draft: Draft, ring: Ring, count: int) -> None:
@@ -157,8 +155,8 @@ def fill(draft: Draft, ring: Ring) -> None:
         _drain(draft, ring)
     if ring.free > 24:
         draft.exactly(ring, ring.free - integer(1, 16))
-    if integer(0, 3):
-        draft.supplies(ring, ring.free, not integer(0, 1))
+    if integer(0, 3) < 3:
+        draft.supplies(ring, ring.free, bool(integer(0, 1)))
     else:
         for _ in range(24):
             if not draft.supply(ring):
@@ -173,7 +171,7 @@ def fill(draft: Draft, ring: Ring) -> None:
 def full_chain(draft: Draft, ring: Ring) -> None:
     """One chain of exactly as many descriptors as the ring has, and the buffer after it."""
     _drain(draft, ring)
-    if ring.free == ring.size and (ring.size <= 16 or not draft.integer(0, 2)):
+    if ring.free == ring.size and (ring.size <= 16 or draft.integer(0, 2) == 2):
         draft.exactly(ring, ring.size)
         _drain(draft, ring)
     _batch(draft, ring, _count(draft, min(3, ring.free or 1)))
@@ -219,7 +217,7 @@ def sawtooth(draft: Draft, ring: Ring) -> None:
     draft.notify(ring)
     for _ in range(integer(1, 6)):
         draft.receive(ring, integer(1, max(1, min(2, len(ring.out)))))
-        while draft.supply(ring) and not integer(0, 1):
+        while draft.supply(ring) and integer(0, 1):
             pass
         draft.notify(ring)
 
@@ -227,7 +225,7 @@ def sawtooth(draft: Draft, ring: Ring) -> None:
 def sleepy(draft: Draft, ring: Ring) -> None:
     """Wait for a used buffer notification, perhaps asking for it late; the ring's end in between, perhaps."""
     integer = draft.integer
-    if integer(0, 1) and (ring.size <= 16 or not integer(0, 3)):
+    if integer(0, 1) and (ring.size <= 16 or integer(0, 3) == 3):
         _approach(draft, ring, integer(1, min(ring.size, 3)))
     at = len(draft.steps)
     _batch(draft, ring, _count(draft, ring.free or 1))
@@ -289,7 +287,7 @@ def silent(draft: Draft, ring: Ring) -> None:
 def awkward(draft: Draft, ring: Ring) -> None:
     """Reset or restart with buffers in every state; several short lives, in which all counters are small."""
     integer = draft.integer
-    if not integer(0, 2):
+    if integer(0, 2) == 2:
         _drain(draft, ring)
     for _ in range(integer(1, 3)):
         _half_done(draft, ring)
@@ -298,7 +296,7 @@ def awkward(draft: Draft, ring: Ring) -> None:
         if integer(0, 1):
             _batch(draft, ring, integer(1, 4))
             _collect(draft, ring)
-    if not integer(0, 2):
+    if integer(0, 2) == 2:
         single(draft, ring)
     _drain(draft, ring)
 
@@ -315,7 +313,7 @@ def _half_done(draft: Draft, ring: Ring) -> None:
         _batch(draft, ring, _count(draft, min(ring.free, 6) or 1))
     if integer(0, 1):
         _collect(draft, ring)
-    elif not integer(0, 3):
+    elif integer(0, 3) == 3:
         draft.supply(ring, bool(integer(0, 1)))
 
 

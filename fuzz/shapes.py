@@ -82,14 +82,14 @@ class Shapes:
         self._sides = integer(0, 5)  # 0-2: anything; readable only, writable only, both
         self._long = integer(0, 3)  # single descriptors, short chains, short ones and boundaries, boundaries
         self._lengths = integer(0, 3)  # single bytes, small, small, all
-        self._answers = max(0, integer(0, 3) - 1)  # of three shapes, how many ask for a certain used length
+        self._answers = (0, 1, 1, 2)[integer(0, 3)]  # of four shapes, how many ask for a certain used length
 
     def draw(self, queue: int, size: int) -> Shape:
         """A shape for a ring of *size*, in as many slots as it happens to take (never more than *size*)."""
         if self.device is not None:
             return self._request(self.device, queue, size)
         integer = self._integer
-        if self._indirect and integer(0, 5) < self._indirect:
+        if self._indirect and integer(0, 5) >= 6 - self._indirect:
             return self._table(queue, size)
         return self.direct(queue, self._count(size))
 
@@ -98,7 +98,7 @@ class Shapes:
         if self.device is not None:
             return self._recut(self.device, queue, slots, size)
         mixes = slots == 1 or (self._limits.mixed_indirect and not self._packed)
-        if self._indirect and mixes and not self._integer(0, 3):
+        if self._indirect and mixes and self._integer(0, 3) == 3:
             return self._indirect_shape(queue, slots - 1, self._count(size - slots + 1))
         return self.direct(queue, slots)
 
@@ -113,16 +113,16 @@ class Shapes:
         long = self._long
         if not long or most == 1:
             return 1
-        edge = integer(0, 7) if long > 1 else 7
-        if most > 16 and edge < 5 and integer(0, 3):
-            edge = 7  # long chains cost the executor dearly: on large rings they are the exception
-        if edge == 0:
+        edge = integer(0, 7) if long > 1 else 0
+        if most > 16 and edge > 2 and integer(0, 3) < 3:
+            edge = 0  # long chains cost the executor dearly: on large rings they are the exception
+        if edge == 7:
             return most
-        if edge == 1:
+        if edge == 6:
             return most - 1
-        if edge == 2:
+        if edge == 5:
             return most + 1 >> 1
-        if long == 3 and edge < 5:
+        if long == 3 and edge > 2:
             return integer(1, most)
         return integer(1, 3 if most > 2 else most)
 
@@ -133,11 +133,11 @@ class Shapes:
             direct = self._integer(1, min(3, size - 1))
         most = max(size, self._limits.longest_table) - direct
         edge = self._integer(0, 5)
-        if edge == 0 and (size <= 16 or not self._integer(0, 3)):
+        if edge == 5 and (size <= 16 or self._integer(0, 3) == 3):
             return self._indirect_shape(queue, direct, most)
-        if edge == 1:
+        if edge == 4:
             return self._indirect_shape(queue, direct, 1)
-        return self._indirect_shape(queue, direct, self._count(most) if edge < 4 else self._integer(1, min(4, most)))
+        return self._indirect_shape(queue, direct, self._count(most) if edge > 1 else self._integer(1, min(4, most)))
 
     def _indirect_shape(self, queue: int, direct: int, entries: int) -> Shape:
         slots = direct + 1
@@ -175,7 +175,7 @@ class Shapes:
         return tuple(lengths[:readable]), tuple(lengths[readable:])
 
     def _length(self, most: int) -> int:
-        if self._limits.empty_elements and not self._integer(0, 7):
+        if self._limits.empty_elements and self._integer(0, 7) == 7:
             return 0
         if self._lengths < 3:
             return self._integer(1, min(most, 16))
@@ -186,7 +186,7 @@ class Shapes:
         if not self._answers or not writable:
             return None
         integer = self._integer
-        if integer(0, 2) >= self._answers:
+        if integer(0, 3) < 4 - self._answers:
             return None
         room = sum(writable)
         return (0, 1, room >> 1, room - 1, integer(0, room))[integer(0, 4)] if room else None
@@ -203,7 +203,7 @@ class Shapes:
             if count <= size:
                 break
         indirect = None
-        if self._indirect and (count > size or integer(0, 5) < self._indirect):
+        if self._indirect and (count > size or integer(0, 5) >= 6 - self._indirect):
             mixes = self._limits.mixed_indirect and not self._packed
             indirect = integer(0, min(2, count - 1, size - 1)) if mixes else 0
         slots = count if indirect is None else indirect + 1
