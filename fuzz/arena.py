@@ -20,8 +20,19 @@ CANARIES = [bytes([0x80 + value]) for value in range(0x7A)]  # never a guard, ne
 class Block:
     """One buffer's memory: its elements with guards between them, and its indirect table."""
 
-    __slots__ = ("canary", "elements", "end", "expected", "first", "image", "image_of_table", "offset", "readable",
-                 "table", "writable")  # fmt: skip
+    __slots__ = (
+        "canary",
+        "elements",
+        "end",
+        "expected",
+        "first",
+        "image",
+        "image_of_table",
+        "offset",
+        "readable",
+        "table",
+        "writable",
+    )
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
@@ -49,8 +60,9 @@ class Arena:
         if end > start:
             memory[start:end] = bytes([GUARD]) * (end - start)
 
-    def place(self, readable: Sequence[bytes], writable: Sequence[int], canary: bytes,
-              table_entries: int) -> Block | None:  # fmt: skip
+    def place(
+        self, readable: Sequence[bytes], writable: Sequence[int], canary: bytes, table_entries: int
+    ) -> Block | None:
         """A filled block for these elements, and room for a table of *table_entries*; None: no memory is left."""
         size = GAP + sum(map(len, readable)) + sum(writable) + GAP * (len(readable) + len(writable))
         whole = size + (16 * table_entries + GAP + 16 if table_entries else 0)

@@ -103,6 +103,7 @@ class DriverQueue(Looking):
         self.config = QueueConfig(self.size, *self.places, *self._resumed)
         self.begin("restart")
         self.config = config
+        self.ring.excused()  # this notification tells of all that is exposed, so the next decision begins here
         self.notify()
         if self.driver.listening:
             self.idle()

@@ -42,8 +42,17 @@ class Stop(Exception):
     """The rest of the program can't be run in a way that would prove anything; what was seen stands."""
 
 
-def run(program: Program, session: Session, *, offered: int = 0, hints: dict[str, int] | None = None,
-        patient: bool = False, salt: int = 0, judge: bool = True, without: frozenset[str] = frozenset()) -> Outcome:  # fmt: skip
+def run(
+    program: Program,
+    session: Session,
+    *,
+    offered: int = 0,
+    hints: dict[str, int] | None = None,
+    patient: bool = False,
+    salt: int = 0,
+    judge: bool = True,
+    without: frozenset[str] = frozenset(),
+) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything the target does.
 
     *offered*: feature bits that the target needs besides those of the program. *salt* varies canaries
@@ -77,8 +86,17 @@ def run(program: Program, session: Session, *, offered: int = 0, hints: dict[str
 class Driver:
     """One execution."""
 
-    def __init__(self, program: Program, session: Session, offered: int, hints: dict[str, int], patient: bool,
-                 salt: int, judge: bool, without: frozenset[str]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        program: Program,
+        session: Session,
+        offered: int,
+        hints: dict[str, int],
+        patient: bool,
+        salt: int,
+        judge: bool,
+        without: frozenset[str],
+    ) -> None:
         self.program = program
         self.session = session
         self.outcome = Outcome()

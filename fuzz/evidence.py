@@ -31,8 +31,9 @@ class Broken(Exception):
 class Evidence:
     """The state that one queue's driver keeps, and the way from it to the oracle."""
 
-    def __init__(self, driver: Driver, number: int, size: int, start: int, places: tuple[int, int, int], salt: int,
-                 judge: bool) -> None:  # fmt: skip
+    def __init__(
+        self, driver: Driver, number: int, size: int, start: int, places: tuple[int, int, int], salt: int, judge: bool
+    ) -> None:
         self.driver = driver
         self.session = driver.session
         self.number = number

@@ -173,7 +173,8 @@ def divide(readable: int, writable: int, cut: tuple[int, ...]) -> tuple[tuple[in
     last = len(lengths) - 1
     turn = 0
     parts: list[tuple[int, ...]] = []
-    for left in (readable, writable):
+    for total in (readable, writable):
+        left = total
         part: list[int] = []
         while left:
             length = min(lengths[min(turn, last)] or left, left)

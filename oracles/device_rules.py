@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from oracles import packed_rules, split_rules
 from oracles.asking import broken, rule, rule_ids
-from oracles.model import Case
+from oracles.model import Case, pointer_flagged
 
 __all__ = ["broken", "packed_rules", "rule_ids", "split_rules"]
 
@@ -38,6 +38,13 @@ def _skip_full(case: Case) -> str | None:
     return None
 
 
+@rule("INO-BATCH-TIME", "scanned")
+def _batch_early(case: Case) -> str | None:
+    if case.buffer and case.buffer.length is None and case.kept:
+        return f"the run was published before {case.buffer} in it was finished"
+    return None
+
+
 def _within(case: Case) -> tuple[int, int] | None:
     buffer = case.buffer
     if buffer is None or buffer.length is None or buffer.length <= 0:
@@ -64,11 +71,28 @@ def _packed_len_written(case: Case) -> str | None:
     return None
 
 
+@rule("S-USED-LEN-EXACT", "written")
+def _len_exact(case: Case) -> str | None:
+    if case.what == "split" and case.buffer:
+        return f"used length {case.buffer.length} of {case.buffer}, though the device wrote more"
+    return None
+
+
 # -- what a wrong answer says about reading descriptors --------------------------------------------------
 
 
 def _answer(case: Case) -> str:
     return f"{case.buffer} was answered wrongly: {case.data.decode()}"
+
+
+@rule("P-IND-DEV-IGN", "answer")
+def _pointer_write_packed(case: Case) -> str | None:
+    return _answer(case) if case.what == "packed" and case.buffer and pointer_flagged(case.buffer) else None
+
+
+@rule("S-IND-WRITE-IGN", "answer")
+def _pointer_write_split(case: Case) -> str | None:
+    return _answer(case) if case.what == "split" and case.buffer and pointer_flagged(case.buffer) else None
 
 
 @rule("P-IND-LEN", "answer")
@@ -256,6 +280,36 @@ def _stopped_quiet(case: Case) -> str | None:
     return f"{case.data.decode()} while the queue was stopped" if case.what == "stop" else None
 
 
+@rule("VU-BASE-STOP", "dead")
+def _stopped_still(case: Case) -> str | None:
+    return f"{case.data.decode()} after the back-end reported the queue stopped" if case.what == "stop" else None
+
+
+@rule("VU-SUSPENDED", "dead")
+def _suspended(case: Case) -> str | None:
+    return f"{case.data.decode()} with all queues stopped" if case.what == "stop" else None
+
+
+@rule("VU-RESET-DEV", "dead")
+def _reset_device(case: Case) -> str | None:
+    return f"{case.data.decode()} after the back-end reset the device" if case.what == "device" else None
+
+
 @rule("ST-NO-EARLY-USE", "dead")
 def _early(case: Case) -> str | None:
     return f"{case.data.decode()} before the device was set up" if case.what == "" else None
+
+
+@rule("VQ-NOT-LIVE", "dead")
+def _not_live(case: Case) -> str | None:
+    return f"{case.data.decode()} while the queue was not live"
+
+
+# -- the catch-all of a restart: asked last, for it says least
+
+
+@rule("VU-RESTART", "used", "descriptor")
+def _restart_position(case: Case) -> str | None:
+    if case.cause == "restart" and case.first and case.moment in ("used", "descriptor"):
+        return f"the first use after a restart doesn't go on where the queue stopped (slot {case.slot})"
+    return None

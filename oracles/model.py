@@ -9,14 +9,28 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
+from oracles import spec
 from oracles.trace import Extent, Supplied
 
 
 class Buffer:
     """A buffer from supply to reclaim."""
 
-    __slots__ = ("direct", "elements", "decoys", "id", "length", "masked", "number", "position", "readable", "run",
-                 "slots", "table", "writable")  # fmt: skip
+    __slots__ = (
+        "direct",
+        "elements",
+        "decoys",
+        "id",
+        "length",
+        "masked",
+        "number",
+        "position",
+        "readable",
+        "run",
+        "slots",
+        "table",
+        "writable",
+    )
 
     def __init__(self, told: Supplied, position: int) -> None:
         self.number = told[0]
@@ -35,6 +49,19 @@ class Buffer:
 
     def __repr__(self) -> str:
         return f"b{self.number}"
+
+
+def pointer_flagged(buffer: Buffer) -> bool:
+    """Whether our driver sets WRITE on the descriptor that points to the buffer's indirect table.
+
+    A device must ignore it (2.7.5.3.2, 2.8.7): every third one carries it, to see that it does.
+    """
+    return buffer.table[1] > 0 and flags_pointer(buffer.number)
+
+
+def flags_pointer(number: int) -> bool:
+    """Whether the indirect pointer of the buffer with this serial number carries WRITE."""
+    return number % 3 == 2
 
 
 class Virtqueue:
@@ -118,9 +145,35 @@ class Case:
     moment doesn't have stay at their defaults.
     """
 
-    __slots__ = ("address", "base", "buffer", "cause", "data", "distance", "flags", "fresh", "id", "kept", "last",
-                 "length", "moment", "new", "old", "others", "outstanding", "place", "queue", "run", "slot", "spans",
-                 "step", "what", "wrap")  # fmt: skip
+    __slots__ = (
+        "address",
+        "base",
+        "buffer",
+        "cause",
+        "data",
+        "distance",
+        "first",
+        "flags",
+        "fresh",
+        "id",
+        "kept",
+        "last",
+        "length",
+        "moment",
+        "new",
+        "old",
+        "others",
+        "outstanding",
+        "permuted",
+        "place",
+        "queue",
+        "run",
+        "slot",
+        "spans",
+        "step",
+        "what",
+        "wrap",
+    )
 
     def __init__(self, moment: str, queue: Virtqueue, slot: int = -1) -> None:
         self.moment = moment
@@ -129,9 +182,11 @@ class Case:
         self.old = 0  # split: used idx before; packed: device position
         self.new = 0
         self.step = 0  # how far used idx moved
+        self.permuted = False  # split: an element of the same step names a buffer that is older
         self.place = 0  # elements of this idx step already accounted for
         self.id = -1
         self.length = 0
+        self.first = False  # whether nothing was used since the queue was started
         self.flags = 0
         self.wrap = 1  # packed: device wrap counter at the cursor
         self.fresh = True  # whether the entry was certainly written since the last publication
@@ -148,6 +203,11 @@ class Case:
         self.base = 0
         self.cause = "init"  # how the queue was last started
         self.spans: dict[str, Extent] = {}  # areas by name
+
+    def bits_right(self) -> bool:
+        """Packed: whether AVAIL and USED of the used descriptor both equal the device wrap counter (2.8.1)."""
+        both = spec.DESC_F_AVAIL | spec.DESC_F_USED
+        return self.flags & both == (both if self.wrap else 0)
 
 
 class Run:

@@ -69,6 +69,10 @@ class Reader:
 
     def called(self) -> None:
         """A notification was heard: for what was due, or for what the next look will show."""
+        if self.exact and not self.due and self.flags == spec.EVENT_FLAGS_DISABLE:
+            case = Case("spurious", self.queue)
+            case.what = "packed flags"
+            self.lint.append(case)
         self.due = ""
         self.credit = not self.exact
 
@@ -172,7 +176,7 @@ class Reader:
         case.distance = self.queue.distance(id_)
         case.run = 1 + (case.distance or 0)
         case.last = self.last
-        case.new = int(self.first)
+        case.first = self.first
         return case
 
     def _words(self, offset: int, data: bytes) -> Case | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oracles import spec
+from oracles.model import flags_pointer
 from oracles.split_rings import Chain, Store
 from oracles.trace import Extent
 
@@ -21,8 +22,16 @@ AVAIL, USED = spec.DESC_F_AVAIL, spec.DESC_F_USED
 class DriverRing:
     """The driver's half: the descriptor ring and the driver event suppression area."""
 
-    def __init__(self, memory: memoryview, features: int, size: int, descriptor: int, driver: int, device: int,
-                 available: int = 1 << 15) -> None:  # fmt: skip
+    def __init__(
+        self,
+        memory: memoryview,
+        features: int,
+        size: int,
+        descriptor: int,
+        driver: int,
+        device: int,
+        available: int = 1 << 15,
+    ) -> None:
         self.memory = memory
         self.words = memory.cast("H")
         self.size = size
@@ -63,7 +72,7 @@ class DriverRing:
             flags = USED if not self.wrap else AVAIL
             if table:
                 address, length = table
-                flags |= INDIRECT
+                flags |= INDIRECT | (WRITE if flags_pointer(number) else 0)  # the device must ignore WRITE here
             else:
                 address, length = elements[place]
                 if place >= readable:
@@ -156,9 +165,19 @@ class DriverRing:
 class DeviceRing:
     """The device's half. Small methods, so that a planted fault can replace exactly one of them."""
 
-    def __init__(self, memory: memoryview, address: int, store: Store, features: int, size: int,
-                 descriptor: int, driver: int, device: int, available: int = 1 << 15,
-                 used: int = 1 << 15) -> None:  # fmt: skip
+    def __init__(
+        self,
+        memory: memoryview,
+        address: int,
+        store: Store,
+        features: int,
+        size: int,
+        descriptor: int,
+        driver: int,
+        device: int,
+        available: int = 1 << 15,
+        used: int = 1 << 15,
+    ) -> None:
         self.memory = memory
         self.words = memory.cast("H")
         self.address = address

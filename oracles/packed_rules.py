@@ -29,6 +29,13 @@ def _order_packed(case: Case) -> str | None:
     return None
 
 
+@rule("INO-P-MASK", "descriptor")
+def _masked(case: Case) -> str | None:
+    if _order_packed(case):
+        return "what looked like a batch was an early return: the next use landed inside it"
+    return None
+
+
 @rule("P-IND-ONESLOT", "descriptor")
 def _one_slot(case: Case) -> str | None:
     last = case.last
@@ -105,8 +112,7 @@ def _used_position(case: Case) -> str | None:
 
 
 def _bits_wrong(case: Case) -> bool:
-    both = spec.DESC_F_AVAIL | spec.DESC_F_USED
-    return case.slot == case.old and case.flags & both != (both if case.wrap else 0)
+    return case.slot == case.old and not case.bits_right()
 
 
 def _bits(case: Case) -> str:
@@ -116,14 +122,14 @@ def _bits(case: Case) -> str:
 
 @rule("VU-SETBASE", "descriptor")
 def _set_base(case: Case) -> str | None:
-    if _bits_wrong(case) and case.new and case.cause == "restart":
+    if _bits_wrong(case) and case.first and case.cause == "restart":
         return f"after a restart {_bits(case)}"
     return None
 
 
 @rule("P-WRAP-INIT", "descriptor")
 def _wrap_init(case: Case) -> str | None:
-    if _bits_wrong(case) and case.new and case.cause != "restart":
+    if _bits_wrong(case) and case.first and case.cause != "restart":
         return f"the first used descriptor has {_bits(case)}"
     return None
 
@@ -159,7 +165,7 @@ def _id_last(case: Case) -> str | None:
     if case.buffer is None:
         for buffer in case.queue.by_id.values():
             if case.id in buffer.decoys:
-                return f"id {case.id} was taken from a descriptor of {buffer} that is not its last; its id is {buffer.id}"
+                return f"id {case.id} comes from a descriptor of {buffer} that is not its last; its id is {buffer.id}"
     return None
 
 
@@ -184,3 +190,13 @@ def _packed_len(case: Case) -> str | None:
     return None
 
 
+@rule("P-EV-DISABLE-DEV", "spurious")
+def _packed_spurious(case: Case) -> str | None:
+    return "a notification came though our event flags disable them" if case.what == "packed flags" else None
+
+
+@rule("P-USED-WFLAG", "written")
+def _write_flag(case: Case) -> str | None:
+    if case.what == "packed":
+        return f"the used descriptor of {case.buffer} has WRITE clear, though the device wrote into the buffer"
+    return None

@@ -226,12 +226,12 @@ class QueueOracle:
         if self._dead:
             return self._activity("a used buffer notification arrived")
         self.reader.called()
-        return None
+        return self._take_lint() if self.reader.lint else None
 
     def _scanned(self, seen: Scanned) -> Violation | None:
         if self._suspect is not None:
             return self._scanned_suspect(seen)
-        if not seen.kept and not seen.wrong:
+        if not seen.kept and not seen.wrong and isinstance(self.reader, split.Reader):
             return None
         buffer = next((used for used in reversed(self.queue.used) if used.number == seen.buffer), None)
         if buffer is None or self.started is None:
@@ -243,12 +243,26 @@ class QueueOracle:
         if case.kept and buffer.length is None and case.what == spec.PACKED:
             self._doubt = self._doubt or case  # an early return and an incomplete batch look alike until the next use
             return None
+        self._more_written(buffer, case.kept)
         violation = self._judge(case) if case.kept else None
         if violation is None and seen.wrong:
             case = self._case("answer", buffer)
             case.what, case.data = self.started.layout, seen.wrong.encode()
             violation = self._judge(case)
         return violation
+
+    def _more_written(self, buffer: Buffer, kept: tuple[tuple[int, int], ...]) -> None:
+        """Lint: the used entry says that less was written than was."""
+        length = buffer.length
+        if length is None or not buffer.writable:
+            return
+        untouched = kept[0][0] if kept else buffer.writable
+        if (untouched > 0 and length < 0) or (kept and 0 <= length < untouched):
+            case = self._case("written", buffer)
+            case.what = "packed" if length < 0 else self.started.layout if self.started else ""
+            if length < 0 or case.what == spec.SPLIT:
+                self.reader.lint.append(case)
+                self._take_lint()
 
     def _idle(self, seen: Idle) -> Violation | None:
         violation = self._decide()
@@ -283,7 +297,7 @@ class QueueOracle:
         """Name what *case* breaks. A reordering on a split ring waits for a scan of those passed over."""
         if case.moment == "used" and case.queue.in_order and case.distance and self._suspect is None:
             older = [buffer for buffer in self.queue.older(case.distance) if buffer.writable]
-            if case.place + case.distance >= case.step and older and case.fresh:
+            if case.place + case.distance >= case.step and older and case.fresh and not case.permuted:
                 self._suspect = (case, older)
                 self.to_scan = list(older)
                 return None

@@ -65,6 +65,11 @@ class Reader:
 
     def called(self) -> None:
         """A notification was heard: for what was due, or for what the next look will show."""
+        if self.exact and not self.due:
+            case = Case("spurious", self.queue)
+            case.what = "split event" if self.event_idx else "split flags"
+            if self.event_idx or self.flags & spec.AVAIL_F_NO_INTERRUPT:
+                self.lint.append(case)
         self.due = ""
         self.credit = not self.exact
 
@@ -171,8 +176,17 @@ class Reader:
                 case = self._case(old, old, extra, "mask", id_, length, buffer)
                 self.lint.append(case)
 
-    def _case(self, old: int, new: int, place: int, what: str, id_: int = -1, length: int = 0,
-              buffer: Buffer | None = None, distance: int | None = None) -> Case:  # fmt: skip
+    def _case(
+        self,
+        old: int,
+        new: int,
+        place: int,
+        what: str,
+        id_: int = -1,
+        length: int = 0,
+        buffer: Buffer | None = None,
+        distance: int | None = None,
+    ) -> Case:
         case = Case("used", self.queue, (old + place) % self.size)
         case.old, case.new, case.step, case.place = old, new, (new - old) & 0xFFFF, place
         case.what, case.id, case.length, case.buffer = what, id_, length, buffer
@@ -184,9 +198,15 @@ class Reader:
             for other in range(min(case.step, self.size))
             if (old + other) % self.size in self.pending
         ]
-        if self.first:
-            case.flags = 1
+        case.first = self.first
+        if distance:
+            case.permuted = any(self._names_older(other, buffer) for other in case.others)
         return case
+
+    def _names_older(self, slot: int, buffer: Buffer | None) -> bool:
+        """Whether the element at *slot*, of the same idx step, names a buffer older than *buffer*."""
+        other = self.queue.by_id.get(_unpack(self.pending[slot])[0])
+        return other is not None and buffer is not None and other.number < buffer.number
 
     def word(self, is_flags: bool, value: int) -> Case | None:
         """A suppression word of the device: used flags, or avail_event (2.7.10)."""

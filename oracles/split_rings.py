@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from oracles import spec
+from oracles.model import flags_pointer
 from oracles.trace import Extent
 
 _pack = spec.DESCRIPTOR.pack
@@ -25,8 +26,16 @@ Store = Callable[[int, bytes], None]
 class DriverRing:
     """The driver's half: descriptor table, available ring, and reading used flags and avail_event."""
 
-    def __init__(self, memory: memoryview, features: int, size: int, descriptor: int, driver: int, device: int,
-                 available: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        memory: memoryview,
+        features: int,
+        size: int,
+        descriptor: int,
+        driver: int,
+        device: int,
+        available: int = 0,
+    ) -> None:
         self.memory = memory
         self.words = memory.cast("H")
         self.size = size
@@ -90,7 +99,7 @@ class DriverRing:
             else:
                 assert table is not None
                 address, length = table
-                flags = INDIRECT
+                flags = INDIRECT | (WRITE if flags_pointer(number) else 0)  # the device must ignore WRITE here
             if place < last:
                 data = _pack(address, length, flags | NEXT, slots[place + 1])
             else:
@@ -186,8 +195,19 @@ class DeviceRing:
     Small methods, so that a planted fault can replace exactly one of them.
     """
 
-    def __init__(self, memory: memoryview, address: int, store: Store, features: int, size: int,
-                 descriptor: int, driver: int, device: int, available: int = 0, used: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        memory: memoryview,
+        address: int,
+        store: Store,
+        features: int,
+        size: int,
+        descriptor: int,
+        driver: int,
+        device: int,
+        available: int = 0,
+        used: int = 0,
+    ) -> None:
         self.memory = memory
         self.words = memory.cast("H")
         self.address = address

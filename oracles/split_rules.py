@@ -42,10 +42,28 @@ def _restart(case: Case) -> str | None:
     return None
 
 
+@rule("VQR-STATE", "used", "descriptor")
+def _state_kept(case: Case) -> str | None:
+    if case.cause != "queue_reset" or not case.first:
+        return None
+    if case.moment == "used" and case.what == "bound":
+        return f"the first use after a queue reset took used idx from {case.old} to {case.new}: it must begin at slot 0"
+    if case.moment == "descriptor" and (case.slot != case.old or not case.bits_right()):
+        return f"the first use after a queue reset is at {case.slot}, not at 0 with wrap counter 1"
+    return None
+
+
 @rule("S-USED-IDX-BOUND", "used")
 def _idx_bound(case: Case) -> str | None:
     if case.what == "bound" and case.step < 0x8000:
         return f"used idx went from {case.old} to {case.new} with only {case.outstanding} buffers outstanding"
+    return None
+
+
+@rule("INO-BATCH-BOUND", "used")
+def _batch_bound(case: Case) -> str | None:
+    if case.queue.in_order and case.what == "bound" and case.step <= case.queue.size:
+        return f"a run of {case.step} buffers was published with {case.outstanding} outstanding"
     return None
 
 
@@ -90,6 +108,15 @@ def _id_high(case: Case) -> str | None:
     return None
 
 
+@rule("INO-ORDER", "used")
+def _came_back(case: Case) -> str | None:
+    if case.queue.in_order and case.what == "id":
+        for buffer in case.queue.used:
+            if buffer.id == case.id and buffer.length is None:
+                return f"{buffer} came back after a younger buffer had been returned in its place"
+    return None
+
+
 @rule("S-USED-ONCE", "used")
 def _once(case: Case) -> str | None:
     if case.what == "id" and was_used(case):
@@ -129,8 +156,6 @@ def _len_max(case: Case) -> str | None:
     return None
 
 
-
-
 @rule("INO-ORDER", "used")
 def _order_split(case: Case) -> str | None:
     if case.queue.in_order and case.distance and case.place + case.distance >= case.step and case.what != "complete":
@@ -159,3 +184,11 @@ def _mask(case: Case) -> str | None:
     return None
 
 
+@rule("S-UN-DEV-SUPP", "spurious")
+def _flags_spurious(case: Case) -> str | None:
+    return "a notification came though our flags ask for none" if case.what == "split flags" else None
+
+
+@rule("S-UN-DEV-EV-SUPP", "spurious")
+def _event_spurious(case: Case) -> str | None:
+    return "a notification came though used_event was not passed" if case.what == "split event" else None

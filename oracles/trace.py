@@ -152,14 +152,44 @@ class Resetting(NamedTuple):
 
 
 Observation = Union[
-    Started, Supplied, Published, Notified, Suppressed, Rechecked, Allowed, Stored, SawUsed,
-    SawDescriptor, Changed, Scanned, Called, Idle, Reclaimed, Resetting,
-]  # fmt: skip
+    Started,
+    Supplied,
+    Published,
+    Notified,
+    Suppressed,
+    Rechecked,
+    Allowed,
+    Stored,
+    SawUsed,
+    SawDescriptor,
+    Changed,
+    Scanned,
+    Called,
+    Idle,
+    Reclaimed,
+    Resetting,
+]
 KINDS: dict[str, type[Observation]] = {
     kind.__name__.lower(): kind
-    for kind in (Started, Supplied, Published, Notified, Suppressed, Rechecked, Allowed, Stored, SawUsed,
-                 SawDescriptor, Changed, Scanned, Called, Idle, Reclaimed, Resetting)
-}  # fmt: skip
+    for kind in (
+        Started,
+        Supplied,
+        Published,
+        Notified,
+        Suppressed,
+        Rechecked,
+        Allowed,
+        Stored,
+        SawUsed,
+        SawDescriptor,
+        Changed,
+        Scanned,
+        Called,
+        Idle,
+        Reclaimed,
+        Resetting,
+    )
+}
 _HINTS = {kind: get_type_hints(kind) for kind in KINDS.values()}
 _ADDRESSES = {"descriptor", "driver", "device", "address", "features"}
 Entry = tuple[int, Observation]

@@ -23,7 +23,8 @@ LONGEST_FUNCTION = 60
 LAYERS = (
     ("spec",),
     ("trace", "rules"),
-    ("model", "split_rings"),
+    ("model",),
+    ("split_rings",),
     ("packed_rings", "split", "packed", "asking"),
     ("split_rules",),
     ("packed_rules",),

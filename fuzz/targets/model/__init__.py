@@ -14,9 +14,7 @@ from fuzz.targets.model.engine import Engine
 from oracles import spec
 from oracles.trace import Called, Stored
 
-OFFERED = (
-    spec.VERSION_1 | spec.INDIRECT_DESC | spec.EVENT_IDX | spec.RING_PACKED | spec.IN_ORDER | spec.RING_RESET
-)
+OFFERED = spec.VERSION_1 | spec.INDIRECT_DESC | spec.EVENT_IDX | spec.RING_PACKED | spec.IN_ORDER | spec.RING_RESET
 LEVERS = (
     ("order", ("fifo", "lifo", "shuffle")),
     ("hold", ("0", "1", "2", "all")),
@@ -160,7 +158,8 @@ class Model:
 
                 close = get_close_matches(fault, FAULTS, 1, 0)
                 raise TargetError(
-                    f"model has no fault {fault!r}; the nearest is {close[0]!r} (vqfuzz targets lists all {len(FAULTS)})"
+                    f"model has no fault {fault!r}; the nearest is {close[0]!r} ("
+                    f"vqfuzz targets lists all {len(FAULTS)})"
                 )
             self.fault = FAULTS[fault]
             self.engine = self.fault.engine

@@ -14,6 +14,7 @@ from fuzz.devices.any import reply
 from oracles import packed_rings, spec, split_rings
 from oracles.split_rings import Chain
 
+
 class Job:
     """A fetched buffer on its way through the device."""
 
@@ -34,8 +35,7 @@ class Engine:
     split_ring: type[split_rings.DeviceRing] = split_rings.DeviceRing
     packed_ring: type[packed_rings.DeviceRing] = packed_rings.DeviceRing
 
-    def __init__(self, memory: memoryview, address: int, store: split_rings.Store,
-                 signal: Callable[[], None]) -> None:  # fmt: skip
+    def __init__(self, memory: memoryview, address: int, store: split_rings.Store, signal: Callable[[], None]) -> None:
         self.memory = memory
         self.address = address
         self.store = store
@@ -55,8 +55,9 @@ class Engine:
 
     # -- life
 
-    def start(self, features: int, size: int, areas: tuple[int, int, int], available: int, used: int,
-              restarted: bool = False) -> None:  # fmt: skip
+    def start(
+        self, features: int, size: int, areas: tuple[int, int, int], available: int, used: int, restarted: bool = False
+    ) -> None:
         """The queue is live, at these positions."""
         packed = bool(features & spec.RING_PACKED)
         kind = self.packed_ring if packed else self.split_ring
