@@ -22,7 +22,7 @@ def normal(text: str) -> str:
     """Without what differs from run to run: times, rates, hashes, versions."""
     text = re.sub(r"\d+ min \d\d s|\d+(\.\d+)? s\b", "TIME", text)
     text = re.sub(r"\d+/s", "RATE", text)
-    text = re.sub(r"program \d+\b", "program N", text)
+    text = re.sub(r", program \d+\b", ", program N", text)
     text = re.sub(r"shrunk \d+ (→ \d+ steps?) \(\d+ executions?", r"shrunk N \1 (N executions", text)
     text = re.sub(r"^\d+ programs? in|\d+ buffers? used|\d+ feature sets?", "N", text, flags=re.MULTILINE)
     text = re.sub(r"^warning .*\n", "", text, flags=re.MULTILINE)
