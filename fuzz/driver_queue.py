@@ -80,8 +80,9 @@ class DriverQueue(Looking):
     def _check_rest(self) -> None:
         """Between its end and its next start nothing may have happened on the queue."""
         if self._at_rest:
-            found = self._device_area()
-            for offset, data in split_rings.differences(self.places[2], self._at_rest, found):
+            at = self.places[2]  # of the size that the queue had: it may begin again with another
+            found = self.session.memory[at : at + len(self._at_rest)].tobytes()
+            for offset, data in split_rings.differences(at, self._at_rest, found):
                 self.feed(Changed(self.session.address + offset, data))
             self._at_rest = b""
 
