@@ -17,6 +17,7 @@ from fuzz.simpler import (
     Levers,
     alone,
     calm,
+    earlier,
     headers,
     levers_first,
     measure,
@@ -231,6 +232,8 @@ class _Shrinker:
         self.first(resized(self.best))
         self.first(tighter(self.best))
         self.better(levers_first(self.best))
+        while self.first(earlier(self.best)):
+            pass
         self._queues()
 
     def _pairs(self) -> None:

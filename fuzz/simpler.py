@@ -40,22 +40,24 @@ def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
     ranks = {(name, value): rank for name, known in levers for rank, value in enumerate(known)}
     numbers = 0
     odd = sum(queue.start for queue in program.queues)
+    waiting = 0  # steps since the last notification that a reception could as well stand before
     for place, step in enumerate(program.steps):
         if isinstance(step, Supply):
-            numbers += 1 + len(step.readable) + len(step.writable) + sum(step.readable) + sum(step.writable)
-            odd += step.held + step.gap + (step.indirect is not None) + (step.answer is not None)
-            odd += (step.indirect or 0) + len(step.readable)
-            if step.request is not None:
-                numbers += len(step.cut) + sum(length or 1 for length in step.cut)
-                numbers += sum(value for _, value in step.request.fields)
+            waiting += 1
+            numbers += _numbers(step)
+            odd += step.held + step.gap + (step.answer is not None)
+            odd += (0 if step.indirect is None else 1 + step.indirect) + len(step.readable)
         elif isinstance(step, Receive):
-            odd += step.count + step.asleep
+            odd += step.count + step.asleep + waiting
         elif isinstance(step, Suppress):
-            odd += step.ahead + (0, 1, 2)[("enable", "disable", "event").index(step.mode)]
+            odd += step.ahead + _MODES.index(step.mode) + waiting
         elif isinstance(step, Notify):
             odd += step.force
+            waiting = 0
         elif isinstance(step, QueueReset):
             odd += 1 + step.size
+        elif isinstance(step, Restart):
+            waiting += 1
         elif isinstance(step, Lever):
             odd += place + ranks.get((step.name, step.value), 0)  # levers stand first
     sizes = sum(queue.size for queue in program.queues)
@@ -64,6 +66,25 @@ def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
     starts = sum(min(queue.start, abs(0x8000 - queue.start), 0x10000 - queue.start) for queue in program.queues)
     starts += sum(queue.start > 0 for queue in program.queues)
     return len(program.steps), len(program.queues), numbers, sizes, starts, features, odd
+
+
+_MODES = ("enable", "disable", "event")
+
+
+def _numbers(step: Supply) -> int:
+    """Elements and bytes of a buffer; an empty element is odder than one of a byte."""
+    lengths = (*step.readable, *step.writable, *step.cut)
+    fields = sum(value for _, value in step.request.fields) if step.request is not None else 0
+    return 1 + len(lengths) + sum(length or 2 for length in lengths) + fields
+
+
+def earlier(program: Program) -> Iterator[Program]:
+    """One reception or suppression before the supply or restart that it stands behind."""
+    steps = program.steps
+    for place in range(len(steps) - 1):
+        first, second = steps[place : place + 2]
+        if isinstance(first, Supply | Restart) and isinstance(second, Receive | Suppress):
+            yield replace(program, steps=(*steps[:place], second, first, *steps[place + 2 :]))
 
 
 def values(step: Step, levers: Levers) -> Iterator[Step]:
