@@ -36,7 +36,8 @@ def probe(words: str) -> int:
         ("device class", limits.device),
         ("config", offer.config.hex(" ", 4)),
     ]
-    rows += [(name, text) for name, text in offer.details if name != "device class"]
+    told = {"device class", "ring features", "other features"}  # above, in the same words for every target
+    rows += [(name, text) for name, text in offer.details if name not in told]
     known = {name for name, _ in rows}
     rows += [(name, text) for name, text in describe.items() if name not in known]
     for name, text in rows:
