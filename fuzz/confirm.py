@@ -8,14 +8,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from fuzz import driver_side
 from fuzz.program import Program
 from fuzz.shrink import Shrunk, shrink
 from fuzz.targets import Session, Target, TargetDied, TargetError, TargetHung
-from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
+from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, Outcome
 
 
 class Runner:
@@ -168,10 +167,4 @@ def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *
     return Smaller(smallest, how, count, time.monotonic() - began, complete, stopped)
 
 
-def restarted(runner: Runner) -> None:
-    """Bring the target into a state that owes nothing to what ran before, as far as that can be done."""
-    with suppress(TargetError):
-        runner.settle()
-
-
-__all__ = ["VIOLATES", "Needs", "Runner", "Smaller", "again", "decide", "minimise", "restarted"]
+__all__ = ["Needs", "Runner", "Smaller", "again", "decide", "minimise"]

@@ -25,7 +25,6 @@ class Split:
         self.idx = started.used
         self.before = started.used
         self.heads: dict[int, str] = {}
-        self.held: list[Buffer] = []
         self.elements: dict[int, tuple[int, int]] = {}
         self.written: list[int] = []  # places written since the idx moved last
         self.recent: list[int] = []  # places that the last move of the idx published, or that were written with it
@@ -109,7 +108,6 @@ class Packed:
         self.uses: dict[int, str] = {}
         self.pending: dict[int, tuple[int, int]] = {}
         self.last = -1
-        self.elements: dict[int, tuple[int, int]] = {}
 
     def supplied(self, buffer: Buffer) -> None:
         """A list was written from its position on."""

@@ -6,14 +6,13 @@ steps. Must not know targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fuzz import encoding
 from fuzz.program import Notify, Program, Receive, Step, Supply
 from fuzz.report.rings import Packed, Rings, rings_for
-from oracles import spec
 from oracles.oracle import Oracle, QueueOracle
 from oracles.rules import Violation
 from oracles.trace import (
@@ -81,7 +80,6 @@ class _Teller:
         self.step = 0
         self.fresh = False  # a step began, and no row shows it yet
         self.multi = len(program.queues) > 1
-        self.words: dict[int, list[str]] = {}  # of packed used descriptors: written, not yet published
 
     def tell(self) -> Story:
         violation: Violation | None = None
@@ -189,7 +187,6 @@ class _Teller:
             done = f"took back {seen.buffers}"
             return f"{encoding.line(step)} ({done})" if step is not None else done
         if isinstance(seen, Resetting):
-            self.words.clear()
             step = self._of_step()
             base = f", position {seen.base}" if seen.what == "stop" and seen.base >= 0 else ""
             return (encoding.line(step) if step is not None and self.fresh else f"{seen.what} reset") + base
@@ -240,8 +237,3 @@ def shortened(rows: Sequence[Row], most: int) -> tuple[list[Row], int]:
     """At most *most* of the rows, the last ones; and how many were left out."""
     left = max(0, len(rows) - most)
     return list(rows[left:]), left
-
-
-def layouts(entries: Iterable[Entry]) -> str:
-    """The layout of the first queue in a trace."""
-    return next((seen.layout for _, seen in entries if isinstance(seen, Started)), spec.SPLIT)
