@@ -97,11 +97,13 @@ def changed(address: int) -> Trace:
 TOLD: Trace = [Notified()]
 IDLE: Trace = [Idle(True)]
 CALLED: Trace = [Called()]
-STOP, GONE, QUEUE_GONE = [Resetting("stop")], [Resetting("device")], [Resetting("queue")]
+STOP: Trace = [Resetting("stop")]
+GONE: Trace = [Resetting("device")]
+QUEUE_GONE: Trace = [Resetting("queue")]
 AGAIN = {cause: [started("split", 4, O, cause)] for cause in ("reset", "queue_reset")}
-PACKED_AGAIN = [started("packed", 8, O, "reset")]
+PACKED_AGAIN: Trace = [started("packed", 8, O, "reset")]
 TABLE = b(0, out=4, room=8, table=3)
-BROKEN_ANSWER = [Scanned(0, (), "byte 0 of the answer is 01, must be 02")]
+BROKEN_ANSWER: Trace = [Scanned(0, (), "byte 0 of the answer is 01, must be 02")]
 
 #: rule, a trace that breaks it and no other first, one that conforms
 CASES: list[tuple[str, Trace, Trace]] = [
@@ -255,6 +257,36 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("ST-NO-EARLY-USE", [*one(0, 0), *split()], [*split()]),
     ("ST-NO-EARLY-USE", [*CALLED, *packed()], [*packed(), *CALLED]),
 ]  # fmt: skip
+EMPTY_RESET: Trace = [*available(b(0)), *one(0, 0), Reclaimed(1), *QUEUE_GONE, started("split", 4, 0, "queue_reset"),
+                      *available(b(1))]  # fmt: skip
+PACKED_RESET: Trace = [started("packed", 8, 0, "queue_reset"), *available(b(1))]
+FLAGGED: Trace = [
+    b(0),
+    b(1),
+    b(2, out=4, room=8, table=3),
+    Published(3),
+]  # our driver sets WRITE on the pointer to its table
+WRONG_ANSWER = Scanned(2, (), "byte 0 of the answer is 01, must be 02")
+CASES += [
+    ("VQR-STATE", [*split(), *EMPTY_RESET, element(0, 1), idx(2)], [*split(), *EMPTY_RESET, *one(0, 1)]),
+    ("VQR-STATE", [*packed(), *QUEUE_GONE, *PACKED_RESET, *desc(0, 1, 8, 2)],
+     [*packed(), *QUEUE_GONE, *PACKED_RESET, *desc(0, 1)]),
+    ("S-IND-WRITE-IGN", [*split(), *FLAGGED, *one(0, 2), WRONG_ANSWER], [*split(), *FLAGGED, *one(0, 2), Scanned(2)]),
+    ("P-IND-DEV-IGN", [*packed(), *FLAGGED, *desc(0, 2), WRONG_ANSWER],
+     [*packed(), *FLAGGED, *desc(0, 2), Scanned(2)]),
+]  # fmt: skip
+#: rules that say less than another does of the same: never named first, but beside it
+BESIDE: list[tuple[str, Trace]] = [
+    ("INO-BATCH-BOUND", [*split(O), *available(b(0)), element(0, 0), idx(2)]),
+    ("INO-BATCH-TIME", [*split(O), *four(), element(0, 1), idx(2), Scanned(0, ((4, 4),))]),
+    ("INO-P-MASK", [*packed(O), *four(), *desc(0, 1), *desc(1, 0)]),
+    ("VU-BASE-STOP", [*split(), *four(), *STOP, *CALLED]),
+    ("VU-SUSPENDED", [*split(), *four(), *STOP, *CALLED]),
+    ("VU-RESET-DEV", [*split(), *four(), *GONE, *CALLED]),
+    ("VQ-NOT-LIVE", [*split(), *four(), *QUEUE_GONE, *CALLED]),
+    ("VU-RESTART", [*split(), *STOP, started("split", 4, 0, "restart"), *available(b(0)), *one(0, 9)]),
+    ("VU-RESTART", [*packed(), *STOP, started("packed", 8, 0, "restart", 3), *available(b(0)), *desc(3, 9, 8, 2)]),
+]
 #: rules of suspicion: the trace conforms, and a warning says which
 LINT: list[tuple[str, Trace, Trace]] = [
     ("INO-S-MASK", [*split(O), *four(), element(0, 1), element(1, 0), idx(2)],
@@ -267,6 +299,16 @@ LINT: list[tuple[str, Trace, Trace]] = [
      [*packed(), *four(), *desc(0, 0), Resetting("stop", 0x8001_8001)]),
     ("VU-BASE-PACKED", [*packed(), *four(), *desc(0, 0), Resetting("stop", 0x8001)],
      [*packed(), *four(), *desc(0, 0), Resetting("stop", 0x8001_8001)]),
+    ("S-USED-LEN-EXACT", [*split(), *four(), *one(0, 0, 4), Scanned(0, ((6, 2),))],
+     [*split(), *four(), *one(0, 0, 4), Scanned(0, ((4, 4),))]),
+    ("P-USED-WFLAG", [*packed(), *four(), *desc(0, 0, 8, BOTH), Scanned(0)],
+     [*packed(), *four(), *desc(0, 0, 8, BOTH), Scanned(0, ((0, 8),))]),
+    ("S-UN-DEV-SUPP", [*split(), *four(), Suppressed(1, 0), Rechecked(), *one(0, 0), *CALLED],
+     [*split(), *four(), Suppressed(0, 0), Rechecked(), *one(0, 0), *CALLED]),
+    ("S-UN-DEV-EV-SUPP", [*split(EV), *four(), Suppressed(0, 1), Rechecked(), *one(0, 0), *CALLED],
+     [*split(EV), *four(), Suppressed(0, 0), Rechecked(), *one(0, 0), *CALLED]),
+    ("P-EV-DISABLE-DEV", [*packed(), *four(), Suppressed(1, 0), Rechecked(), *desc(0, 0), *CALLED],
+     [*packed(), *four(), Suppressed(0, 0), Rechecked(), *desc(0, 0), *CALLED]),
 ]  # fmt: skip
 
 
@@ -300,8 +342,21 @@ def test_suspicion(rule: str, odd: Trace, good: Trace) -> None:
     assert judge(on_queue(good)) == (None, [])
 
 
+@pytest.mark.parametrize(("rule", "bad"), [pytest.param(*row, id=row[0]) for row in BESIDE])
+def test_rule_beside(rule: str, bad: Trace) -> None:
+    """It is mentioned, and named itself when those before it are dropped."""
+    violation, _ = judge(on_queue(bad))
+    assert violation is not None
+    assert rule in violation.observed
+    dropped = []
+    while violation is not None and violation.rule != rule:
+        dropped.append(violation.rule)
+        violation, _ = judge(on_queue(bad), dropped)
+    assert violation is not None
+
+
 def test_every_rule_has_a_trace_and_is_in_the_catalogue() -> None:
-    assert {rule for rule, *_ in (*CASES, *LINT)} == set(device_rules.rule_ids())
+    assert {rule for rule, *_ in (*CASES, *LINT, *BESIDE)} == set(device_rules.rule_ids())
     assert set(device_rules.rule_ids()) <= set(registry())
     assert registry()["INO-S-MASK"].level is Level.LINT
 
