@@ -19,10 +19,10 @@ from statistics import median
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
 from bench.events import measure_memory, measure_oracle  # noqa: E402  # found beside this script
-from bench.finding import measure_finding, measure_shrinking  # noqa: E402
-from bench.measuring import FULL, ROUNDS, Row, Size, say, yardstick  # noqa: E402
-from bench.programs import measure_programs  # noqa: E402
-from bench.starting import measure_start  # noqa: E402
+from bench.finding import measure_finding, measure_shrinking  # noqa: E402  # as above
+from bench.measuring import FULL, ROUNDS, Row, Size, say, yardstick  # noqa: E402  # as above
+from bench.programs import measure_programs  # noqa: E402  # as above
+from bench.starting import measure_start  # noqa: E402  # as above
 
 MEASURES: dict[str, Callable[[Size], Iterator[Row]]] = {
     "programs": measure_programs,
