@@ -5,6 +5,8 @@ Keeps the driver's rules of the specification; never judges.
 
 from __future__ import annotations
 
+import time
+
 from fuzz.arena import CANARIES, Block
 from fuzz.devices import Message
 from fuzz.devices.any import question, reply
@@ -12,7 +14,7 @@ from fuzz.looking import Looking
 from fuzz.program import Supply, divide
 from fuzz.targets import QueueConfig
 from oracles import packed_rings, spec, split_rings
-from oracles.trace import Allowed, Changed, Notified, Published, Resetting, Started, Supplied, Suppressed
+from oracles.trace import Allowed, Called, Changed, Notified, Published, Resetting, Started, Supplied, Suppressed
 
 
 class DriverQueue(Looking):
@@ -85,6 +87,16 @@ class DriverQueue(Looking):
             for offset, data in split_rings.differences(at, self._at_rest, found):
                 self.feed(Changed(self.session.address + offset, data))
             self._at_rest = b""
+
+    def watch_rest(self, seconds: float) -> None:
+        """Watch a queue that is not live for so long: the device must leave it alone."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.driver.listening:
+            at_rest = self._at_rest
+            if self.session.called(self.number, 0.001):
+                self.feed(Called())
+            self._check_rest()
+            self._at_rest = at_rest
 
     def config_after(self, base: int) -> QueueConfig | None:
         """Where a stopped queue goes on; None: it reports buffers fetched that it did not use."""

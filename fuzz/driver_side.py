@@ -38,6 +38,10 @@ PATIENCE = 1.0
 """Seconds after which a wait is undecided; with *patient* ten times as long, and then it counts."""
 
 
+REST = 0.05
+"""Seconds for which a queue that was stopped with buffers in flight is watched: it must lie still."""
+
+
 class Stop(Exception):
     """The rest of the program can't be run in a way that would prove anything; what was seen stands."""
 
@@ -255,7 +259,8 @@ class Driver:
         queue.end(Resetting("stop", base))
         config = queue.config_after(base)
         if config is None:
-            raise Stop  # fetched, not used, and not finished by the stop: what becomes of them nobody says
+            queue.watch_rest(REST)  # fetched, not used, and not finished by the stop: they must not come now
+            raise Stop  # and what becomes of them, nobody says
         self.session.resume(step.queue, config)
         queue.resume()
 
@@ -263,8 +268,8 @@ class Driver:
 def _room(step: Supply) -> int:
     """An upper bound of the memory that a supply takes in the arena."""
     if step.request is not None:
-        fields = dict(step.request.fields)
-        return 8192 + 32 * 256 + fields.get("length", 0) * 26
+        length = dict(step.request.fields).get("length", 0)
+        return length + 1024 + 32 * min(length, 256)
     pieces = len(step.readable) + len(step.writable)
     return sum(step.readable) + sum(step.writable) + 32 * pieces + 64
 

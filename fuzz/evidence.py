@@ -98,7 +98,7 @@ class Evidence:
         beside = arena.disturbed(block) if wrong or kept else None
         if beside is not None:  # bytes that are missing here may have gone there
             self.feed(Changed(self.session.address + beside[0], beside[1]))
-        self.feed(Scanned(buffer.number, kept, wrong))
+        self.feed(Scanned(buffer.number, kept, wrong, self.driver.program.device))
 
     def quiet(self) -> None:
         """Look for writes where nobody may write: our rings, our buffers, and nobody's memory."""

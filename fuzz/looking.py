@@ -10,8 +10,8 @@ import time
 from itertools import islice
 
 from fuzz.evidence import Evidence
-from oracles import spec
-from oracles.trace import Called, Idle, Rechecked, Reclaimed, SawDescriptor, SawUsed, Suppressed
+from oracles import packed_rings, spec
+from oracles.trace import Called, Changed, Idle, Rechecked, Reclaimed, SawDescriptor, SawUsed, Suppressed
 
 _BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
 
@@ -95,7 +95,28 @@ class Looking(Evidence):
             if flags & _BOTH != (_BOTH if wrap else 0):
                 return
             at = base + 16 * cursor
-            self.feed(SawDescriptor(cursor, self.session.memory[at : at + 16].tobytes()))
+            data = self.session.memory[at : at + 16].tobytes()
+            if isinstance(self.ring, packed_rings.DriverRing):
+                self.ring.accept(cursor, data)
+            self.feed(SawDescriptor(cursor, data))
+
+    def _watch(self) -> None:
+        """Look for used descriptors anywhere else in a packed ring: only that at the device's position may change."""
+        ring = self.ring
+        if self.driver.listening or not self.oracle.live or not isinstance(ring, packed_rings.DriverRing):
+            return
+        before = ring.misplaced()
+        if before:
+            self._look_packed()  # what was used rightly meanwhile is accepted by this
+            now = ring.misplaced()
+            for offset, data in before:
+                if (offset, data) in now:
+                    self.feed(Changed(self.session.address + offset, data))
+
+    def quiet(self) -> None:
+        """Look for writes where nobody may write."""
+        self._watch()
+        super().quiet()
 
     def owed(self) -> int:
         """How many outstanding buffers the device must return without further ado."""
@@ -132,6 +153,7 @@ class Looking(Evidence):
                 seen, deadline = self.oracle.used_total, now + self.driver.patience
             if now >= deadline:
                 self.look()
+                self._watch()
                 self.idle()
                 if self.oracle.received < count and self.owed():
                     raise Undecided(f"{self.oracle.queue.oldest()} was not used within {self.driver.patience:g} s")

@@ -85,6 +85,11 @@ def _answer(case: Case) -> str:
     return f"{case.buffer} was answered wrongly: {case.data.decode()}"
 
 
+@rule("VQ-DATA", "answer")
+def _wrong_data(case: Case) -> str | None:
+    return _answer(case) if case.device != "any" else None
+
+
 @rule("P-IND-DEV-IGN", "answer")
 def _pointer_write_packed(case: Case) -> str | None:
     return _answer(case) if case.what == "packed" and case.buffer and pointer_flagged(case.buffer) else None

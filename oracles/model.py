@@ -151,6 +151,7 @@ class Case:
         "buffer",
         "cause",
         "data",
+        "device",
         "distance",
         "first",
         "flags",
@@ -200,6 +201,7 @@ class Case:
         self.what = ""  # in words: a data complaint, a reset's kind, a word's name
         self.address = 0
         self.data = b""
+        self.device = "any"
         self.base = 0
         self.cause = "init"  # how the queue was last started
         self.spans: dict[str, Extent] = {}  # areas by name

@@ -45,7 +45,7 @@ class DriverRing:
         self.wrap = available >> 15
         self.ids = list(range(size - 1, -1, -1))  # opaque to the device; below the queue size (2.8.22)
         self.heads: list[tuple[int, int]] = []  # (position, flags) of lists written but not exposed
-        self.written: dict[int, bytes] = {}
+        self.written: dict[int, bytes] = dict.fromkeys(range(size), bytes(16))  # what the ring must still hold
         self._decoys: tuple[int, ...] = ()
         self._kicked = (self.next, self.wrap)
         memory[descriptor : descriptor + 16 * size] = bytes(16 * size)
@@ -156,6 +156,21 @@ class DriverRing:
                 flags = spec.EVENT_FLAGS_ENABLE
         self.words[self.driver // 2 + 1] = flags
         return flags, event
+
+    def accept(self, position: int, data: bytes) -> None:
+        """A used descriptor was seen at *position*, where it belongs."""
+        self.written[position] = data
+
+    def misplaced(self) -> list[tuple[int, bytes]]:
+        """(offset, bytes found) of descriptors whose flags the device changed, and that were not accepted."""
+        held = {position for position, _ in self.heads}
+        found = []
+        for position, data in self.written.items():
+            offset = self.descriptor + 16 * position
+            flags = self.words[offset // 2 + 7]
+            if flags != data[14] | data[15] << 8 and position not in held:
+                found.append((offset, self.memory[offset : offset + 16].tobytes()))
+        return found
 
     def disturbed(self) -> list[tuple[int, bytes]]:
         """Nothing in the ring is ours alone: its changes are followed by the oracle."""

@@ -74,7 +74,7 @@ class QueueOracle:
         """Judge one observation. Never raises on any sequence of well-typed observations."""
         self.events += 1
         handler = self._handlers.get(type(observation))
-        if handler is None or self.blind:
+        if handler is None or (self.blind and handler != self._start):
             return None
         return handler(observation)
 
@@ -102,6 +102,7 @@ class QueueOracle:
     def _start(self, told: Started) -> Violation | None:
         kept = self.queue if told.cause == "restart" and self.started is not None else None
         self.started = told
+        self.blind = False
         in_order = bool(told.features & spec.IN_ORDER)
         ghosts = self.queue.ids() if told.cause in ("reset", "queue_reset") else frozenset()
         self.queue = kept or Virtqueue(told.size, in_order, ghosts)
@@ -247,7 +248,7 @@ class QueueOracle:
         violation = self._judge(case) if case.kept else None
         if violation is None and seen.wrong:
             case = self._case("answer", buffer)
-            case.what, case.data = self.started.layout, seen.wrong.encode()
+            case.what, case.data, case.device = self.started.layout, seen.wrong.encode(), seen.device
             violation = self._judge(case)
         return violation
 

@@ -124,6 +124,7 @@ class Scanned(NamedTuple):
     buffer: int
     kept: tuple[Extent, ...] = ()
     wrong: str = ""
+    device: str = "any"  # the class that says so; of «any» every wrong answer is a descriptor misread
 
 
 class Called(NamedTuple):

@@ -34,7 +34,7 @@ RING = [
     "S-UN-DEV-EV-SUPP", "S-AN-DEV-FLAGS", "S-AN-DEV-FLAGS-EV", "S-AN-DEV-EVENT", "P-FULL-CHAIN", "P-IND-RO",
     "P-IND-ONESLOT", "P-IND-LEN", "P-IND-DEV-IGN", "P-RO-BUF", "P-NO-EARLY-USE", "P-EV-AREA", "P-EV-VAL-DEV",
     "P-EV-DISABLE-DEV", "P-EV-DESC-DEV", "P-EV-OFF-RANGE", "P-USED-WFLAG", "VU-RESTART", "VU-SETBASE", "VQ-LIVE",
-    "P-USED-ORDER",
+    "P-USED-ORDER", "VQ-DATA",
 ]  # fmt: skip
 ALL = pytest.mark.parametrize("rule", registry().values(), ids=lambda rule: rule.id)
 

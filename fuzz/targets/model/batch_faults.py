@@ -39,7 +39,15 @@ plant(
 plant(
     "a02",
     "packed batch: the position moves by buffers, not descriptors",
-    ("INO-P-BATCH-SLOT", "INO-P-SKIP-WRAP", "INO-P-SKIPPED-DESC", "INO-EVENT", "P-EV-DESC-DEV", "VU-BASE-PACKED"),
+    (
+        "INO-P-BATCH-SLOT",
+        "INO-P-SKIP-WRAP",
+        "INO-P-SKIPPED-DESC",
+        "INO-EVENT",
+        "P-EV-DESC-DEV",
+        "INO-P-BATCH-ID",
+        "VU-BASE-PACKED",
+    ),
     engine_with(packed={"batch_slots": lambda ring, chains: len(chains) if len(chains) > 1 else chains[0].slots}),
     PACKED,
     ON,
@@ -55,7 +63,7 @@ plant(
 plant(
     "a04",
     "split batch: the element stands at the slot of the last buffer",
-    ("INO-S-BATCH-SLOT",),
+    ("INO-S-BATCH-SLOT", "INO-S-BATCH-ID"),
     engine_with({"batch_place": _last_slot}),
     SPLIT,
     ON,
@@ -161,6 +169,6 @@ plant(
 plant(
     "a09",
     "a buffer with one readable byte and nothing writable is dropped",
-    (*LIVE, "INO-ORDER", "P-USED-POS", "INO-S-BATCH-IDX", "S-FRAMING"),
+    (*LIVE, "INO-ORDER", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "P-USED-POS", "INO-S-BATCH-IDX", "S-FRAMING"),
     engine_with(own={"usable": _drop_tiny}),
 )

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from difflib import get_close_matches
 
 from fuzz.program import Limits
@@ -29,6 +30,8 @@ _BLK_FLUSH = 1 << 9  # 5.2.3
 _BLK_USUAL = 1 << 2 | 1 << 6 | _BLK_FLUSH  # SEG_MAX, BLK_SIZE, FLUSH: most offer one of them
 #: of each class: queues that it must have, its feature bits that we accept
 _CLASSES: dict[str, tuple[int, int]] = {"blk": (1, _BLK_FLUSH), "net": (2, 0)}
+#: What may be said of a back-end in brackets, for its device class to know.
+FACTS = ("capacity", "forgets", "echo", "num_buffers")
 _GENERIC = re.compile(r"(exec|vhost-user)(?:\[([^]]*)\])?:(.*)", re.DOTALL)
 
 
@@ -260,7 +263,8 @@ def make(words: str) -> VhostUser:
     """The target that *words* name: ``vhost-user:PATH``, ``exec:COMMAND`` or a preset.
 
     The first two are asked at once what they offer, for that decides what can be drawn for them; the device
-    class is told by that, too, or stands in brackets: ``exec[blk]:COMMAND``. Raises TargetError.
+    class is told by that, too, or stands in brackets, facts about the device behind it:
+    ``exec[blk]:COMMAND``, ``exec[blk,forgets=1]:COMMAND``. Raises TargetError.
     """
     if words in PRESETS:
         return _from_preset(PRESETS[words])
@@ -268,7 +272,8 @@ def make(words: str) -> VhostUser:
     if match is None:
         close = get_close_matches(words, PRESETS, 1, 0)
         raise TargetError(f"no vhost-user target is called {words!r}; the nearest is {close[0]!r}")
-    kind, device, rest = match.groups()
+    kind, brackets, rest = match.groups()
+    device, facts = _bracketed(brackets)
     if device is not None and device not in _CLASSES:
         raise TargetError(f"there is no device class {device!r} for {kind}: it is {' or '.join(_CLASSES)}")
     if kind == "exec":
@@ -279,10 +284,25 @@ def make(words: str) -> VhostUser:
         raise TargetError("vhost-user: lacks the path of a socket, as in vhost-user:/tmp/backend.sock")
     try:
         _learn(target, kind, device or "")
+        target.limits = replace(target.limits, hints=(*target.limits.hints, *facts))
     except BaseException:
         target.close()
         raise
     return target
+
+
+def _bracketed(brackets: str | None) -> tuple[str | None, list[tuple[str, int]]]:
+    """The device class, and the facts about it, of ``[blk,forgets=1]``."""
+    if brackets is None:
+        return None, []
+    device, *rest = brackets.split(",")
+    facts = []
+    for word in rest:
+        name, _, value = word.partition("=")
+        if name not in FACTS or not value.isdecimal():
+            raise TargetError(f"{word!r} is no fact about a device: write one of {', '.join(FACTS)}, as in forgets=1")
+        facts.append((name, int(value)))
+    return device, facts
 
 
 def _learn(target: VhostUser, kind: str, device: str) -> None:
