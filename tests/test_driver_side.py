@@ -191,22 +191,18 @@ def test_unchanged_elements_are_told_from_written_ones() -> None:
     assert [look.changed for look in looks] == [1, 1, 0, 0]  # the second lap writes the same bytes again
 
 
-#: What looking shows of a fault, where that is less than a log of stores does: a used descriptor at a wrong place is
-#: missed only at the right one; what was written and overwritten, or in which order, leaves no mark.
+#: Where looking shows nothing of a fault: what was written and overwritten since, or in which order, leaves no mark,
+#: and of two elements swapped inside one look the oracle can only warn.
 BY_LOOKING = {
-    ("a02", "packed"): "INO-LIVE",
     ("a04", "split"): CONFORMS,
     ("a05", "split"): CONFORMS,
-    ("a05", "packed"): CONFORMS,
     ("a08", "split"): CONFORMS,
     ("a08", "packed"): CONFORMS,
-    ("a12", "packed"): "INO-LIVE",
-    ("a13", "packed"): "VQ-LIVE",
     ("a16", "packed"): CONFORMS,
     ("a19", "split"): CONFORMS,
-    ("a25", "packed"): "INO-LIVE",
-    ("a32", "packed"): "VQ-LIVE",
 }
+#: Found under another of its names: by looking, the last of several stores is seen first.
+OTHERWISE = ("a17", "a20")
 WAITED = ("INO-LIVE", "VQ-LIVE", "S-UN-DEV-EV-MUST", "P-EV-DESC-DEV")
 
 
@@ -218,8 +214,9 @@ def test_faults_are_found_by_looking(fault: str, head: str, steps: str, rule: st
     if rule != "INO-RESTART" and expected:
         assert outcome.rule == expected, outcome.violation
     else:
+        named = FAULTS[fault].rules if fault in OTHERWISE else (rule,)
         assert outcome.verdict == VIOLATES, outcome.reason
-        assert outcome.rule in FAULTS[fault].rules, outcome.violation
+        assert outcome.rule in named, outcome.violation
     hasty = quietly(made, fault)
     assert hasty.verdict == (UNDECIDED if outcome.rule in WAITED else outcome.verdict)  # expired waits prove nothing
     clean = quietly(made, patient=True)

@@ -249,6 +249,26 @@ def test_lists_are_read_back_as_written(size: int) -> None:
         flight.append(chain)
 
 
+def test_used_descriptors_are_seen_wherever_they_stand() -> None:
+    """Every position, in lists made available and held back, and where nothing was ever written."""
+    board = Board(0, 8)
+    board.supply(WRAP_A, 2)
+    board.driver.place(WRAP_B, 2, None, 1)
+    assert board.driver.misplaced() == []
+    for position in (0, 1, 2, 4, 5, 6, 7):  # 3 is held back: no device knows of it
+        before = board.memory[16 * position + 14 : 16 * position + 16].tobytes()
+        board.device.descriptor_store(position, 5, 6, 0x8080)
+        data = board.memory[16 * position : 16 * position + 16].tobytes()
+        assert board.driver.misplaced() == [(16 * position, data)]
+        board.memory[16 * position + 14 : 16 * position + 16] = before
+        assert board.driver.misplaced() == []  # id and length mean nothing before the flags say so
+    board.device.descriptor_store(0, 0, 6, 0x8080)
+    board.driver.accept(0, board.memory[:16].tobytes())
+    assert board.driver.misplaced() == []
+    board.device.descriptor_store(0, 0, 6, 0)
+    assert [offset for offset, _ in board.driver.misplaced()] == [0]
+
+
 # --- notifications ----------------------------------------------------------------------------------------------------
 
 
