@@ -105,13 +105,16 @@ class Looking(Evidence):
         ring = self.ring
         if self.driver.listening or not self.oracle.live or not isinstance(ring, packed_rings.DriverRing):
             return
-        before = ring.misplaced()
-        if before:
-            self._look_packed()  # what was used rightly meanwhile is accepted by this
+        found = ring.misplaced()
+        deadline = time.monotonic() + self.driver.patience if found else 0.0
+        while found and time.monotonic() < deadline:
+            # Later descriptors may show up before the one at the device's position (2.8.12): let it finish.
+            time.sleep(0.001)
+            self._look_packed()
             now = ring.misplaced()
-            for offset, data in before:
-                if (offset, data) in now:
-                    self.feed(Changed(self.session.address + offset, data))
+            found = [change for change in found if change in now]
+        for offset, data in found:
+            self.feed(Changed(self.session.address + offset, data))
 
     def quiet(self) -> None:
         """Look for writes where nobody may write."""
@@ -150,7 +153,10 @@ class Looking(Evidence):
         while self.oracle.received < count and self.owed():
             now = time.monotonic()
             if self.oracle.used_total != seen:
+                if asleep and seen >= 0:
+                    self.suppress("enable", 0)  # woken, but not for enough: ask again before sleeping on
                 seen, deadline = self.oracle.used_total, now + self.driver.patience
+                continue
             if now >= deadline:
                 self.look()
                 self._watch()

@@ -7,7 +7,7 @@ what it cannot wave through it hands over as a Case. The rings' writers are in p
 from __future__ import annotations
 
 from oracles import spec
-from oracles.model import Buffer, Case, Run, Virtqueue
+from oracles.model import Buffer, Case, Run, Virtqueue, pointer_flagged
 from oracles.trace import SawDescriptor, Started, Stored
 
 _BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
@@ -123,11 +123,11 @@ class Reader:
             buffer is None
             or position != self.cursor
             or flags & _BOTH != (_BOTH if self.wrap else 0)
-            or (flags & spec.DESC_F_WRITE and length > buffer.writable)
+            or (flags & spec.DESC_F_WRITE and length > buffer.writable and not pointer_flagged(buffer))
         ):
             return self._case(position, flags, id_, length)
-        if not flags & spec.DESC_F_WRITE:
-            length = -1  # reserved (2.8.4)
+        if not flags & spec.DESC_F_WRITE or length > buffer.writable:
+            length = -1  # reserved (2.8.4); or WRITE is our own, left in the pointer to the indirect table
         done = self.done
         if queue.in_order:
             distance = buffer.number - queue.fifo[0].number
