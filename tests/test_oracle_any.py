@@ -86,6 +86,8 @@ def kind_of(kind: type[Observation]) -> st.SearchStrategy[Observation]:
     fields = {name: FIELDS.get(name, small) for name in kind._fields}
     if kind.__name__ == "SawUsed":
         fields["elements"] = st.one_of(st.lists(element, max_size=9).map(b"".join), st.binary(max_size=20))
+    if kind.__name__ == "Scanned":
+        fields["device"] = st.sampled_from(["any", "blk"])
     if kind.__name__ == "SawDescriptor":
         fields["data"] = st.one_of(descriptor, st.binary(max_size=20))
     return st.builds(kind, **fields)
@@ -128,6 +130,20 @@ def test_any_device_is_judged(begin: Observation, trace: list[Observation | None
             number += 1
         oracle.feed(observation)
     oracle.conclude()
+
+
+@pytest.mark.parametrize("second", [Supplied(1, 0, 1, 0, 8), Supplied(7, 1, 1, 0, 8), Supplied(0, 1, 1, 0, 8)])
+def test_a_trace_that_no_driver_makes_is_survived(second: Supplied) -> None:
+    """One id given twice, numbers that aren't consecutive: nothing is said of that life, and nothing raised later."""
+    begin = Started(spec.SPLIT, 4, spec.IN_ORDER, DESCRIPTOR, DRIVER, DEVICE, (DESCRIPTOR, 1 << 16))
+    oracle = QueueOracle()
+    for observation in (begin, Supplied(0, 0, 1, 0, 8), second, Published(2)):
+        assert oracle.feed(observation) is None
+    for life in range(3):
+        for seen in (Stored(DEVICE + 4, spec.USED_ELEMENT.pack(second.id, 8)), Stored(DEVICE + 2, b"\2\0")):
+            violation = oracle.feed(seen)
+            assert life or violation is None
+        oracle.feed(begin._replace(cause="restart"))
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ number = st.integers(0, (1 << 64) - 1)
 extent = st.tuples(number, number)
 VALUES: dict[object, st.SearchStrategy[Any]] = {
     int: number,
+    str: st.text(max_size=20),
     bool: st.booleans(),
     bytes: st.binary(max_size=20),
     tuple[int, int]: extent,
@@ -72,7 +73,7 @@ def test_a_trace_by_hand() -> None:
         (1,),
         (),
         (0x12004, bytes.fromhex("0200000008000000")),
-        (0, ((4, 2),), "byte 3%"),
+        (0, ((4, 2),), "byte 3%", "any"),
         (True, True),
     ]
     assert dump(entries).splitlines()[1:] == [line for line in text.splitlines()[3:] if line]
