@@ -123,11 +123,11 @@ class Reader:
             buffer is None
             or position != self.cursor
             or flags & _BOTH != (_BOTH if self.wrap else 0)
-            or (flags & spec.DESC_F_WRITE and length > buffer.writable and not pointer_flagged(buffer))
+            or (flags & spec.DESC_F_WRITE and length > buffer.writable and not self._left_over(buffer))
         ):
             return self._case(position, flags, id_, length)
         if not flags & spec.DESC_F_WRITE or length > buffer.writable:
-            length = -1  # reserved (2.8.4); or WRITE is our own, left in the pointer to the indirect table
+            length = -1  # reserved (2.8.4); or WRITE is our own, left in the descriptor that was overwritten
         done = self.done
         if queue.in_order:
             distance = buffer.number - queue.fifo[0].number
@@ -139,6 +139,16 @@ class Reader:
         done += taken
         self._advance(taken)
         return None
+
+    def _left_over(self, buffer: Buffer) -> bool:
+        """Whether WRITE in the used descriptor of *buffer* may be what the driver set in the list that began there.
+
+        A device that keeps such bits is sloppy (2.8.3), but its length means nothing then.
+        """
+        for owner in (*self.queue.by_id.values(), *self.queue.used):
+            if owner.position == self.cursor:
+                return pointer_flagged(owner) or (owner is not buffer and not owner.table[1] and not owner.readable)
+        return False
 
     def _advance(self, taken: list[Buffer]) -> None:
         """Move past all descriptors of *taken*, toggling the wrap counter at the ring end (2.8.1)."""
