@@ -63,7 +63,7 @@ MINIMAL = [
     ("a09", "packed 4", "supply out:1; notify", "VQ-LIVE"),
     ("a09", "packed 4 in_order", "supply out:1; notify", "INO-LIVE"),
     ("a10", "split 4 in_order", "lever batch=2; supply in:8; supply in:8; notify", "INO-BATCH-LEN"),
-    ("a10", "packed 4 in_order", "lever batch=2; supply in:8; supply in:8; notify", "INO-BATCH-LEN"),
+    ("a10", "packed 4 in_order", "lever batch=2; supply out:1 in:8; supply in:8; notify", "INO-BATCH-LEN"),
     ("a11", "split 4 in_order", "lever batch=2; supply in:8 answer=3; supply in:8; notify", "INO-SKIP-FULL"),
     ("a11", "packed 4 in_order", "lever batch=2; supply in:8 answer=3; supply in:8; notify", "INO-SKIP-FULL"),
     ("a12", "packed 3 in_order",
