@@ -1,0 +1,86 @@
+"""What docs/found.md says is so: the programs of corpus/found show the same on the versions that it names.
+
+A newer version that conforms is no failure of ours: these tests are for exactly the versions named.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fuzz import driver_side, encoding
+from fuzz.targets.vhost_user.target import VhostUser, make
+
+FOUND = Path(__file__).resolve().parent.parent / "corpus" / "found"
+SLOW_DISK = (
+    "exec[blk,forgets=1]:qemu-storage-daemon --blockdev driver=null-co,node-name=disk,size=16777216,read-zeroes=on,"
+    "latency-ns=5000000 --export type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={socket},writable=on"
+)
+
+
+def rules(target: VhostUser, name: str, times: int, patient: bool = False) -> list[str]:
+    program = encoding.load((FOUND / name).read_text(), name)
+    seen = []
+    for salt in range(times):
+        session = target.open()
+        try:
+            hints = dict(target.limits.hints)
+            seen.append(driver_side.run(program, session, hints=hints, patient=patient, salt=salt).rule)
+        finally:
+            session.close()
+    return seen
+
+
+def only(target: VhostUser, version: str) -> None:
+    target.probe()  # what it is, it says when it runs
+    found = " ".join(target.describe().values())
+    if version not in found:
+        pytest.skip(f"found in {version}; here: {found[:200]}")
+
+
+@pytest.mark.target("qemu-storage-daemon")
+def test_a_queue_stopped_in_flight_is_written_to() -> None:
+    preset = make("qemu-storage-daemon")
+    target = make(SLOW_DISK)
+    try:
+        only(preset, "10.0.")
+        assert rules(target, "qemu-storage-daemon/stop-in-flight.vq", 5) == ["VU-STOPPED"] * 5
+    finally:
+        target.close()
+        preset.close()
+
+
+@pytest.mark.target("qemu-storage-daemon")
+def test_a_chain_that_ends_in_a_table_is_dropped() -> None:
+    target = make("qemu-storage-daemon:null")
+    try:
+        only(target, "10.0.")
+        # An impatient run may not say so: time alone is never a verdict.
+        assert rules(target, "qemu-storage-daemon/direct-then-table.vq", 1) == ["UNDECIDED"]
+        assert rules(target, "qemu-storage-daemon/direct-then-table.vq", 1, patient=True) == ["VQ-LIVE"]
+    finally:
+        target.close()
+
+
+@pytest.mark.target("dpdk-testpmd")
+def test_a_header_in_three_elements_sends_the_frame_astray() -> None:
+    target = make("dpdk-vhost")
+    try:
+        only(target, "22.11")
+        assert rules(target, "dpdk-vhost/header-in-three-elements.vq", 5) == ["VQ-OOB"] * 5
+    finally:
+        target.close()
+
+
+@pytest.mark.target("dpdk-testpmd")
+def test_a_burst_of_four_ignores_next() -> None:
+    target = make("dpdk-vhost")
+    try:
+        only(target, "22.11")
+        # Whether four frames make one burst depends on when they are looked at: most of the time.
+        seen = rules(target, "dpdk-vhost/burst-into-a-list.vq", 10)
+        assert set(seen) <= {"VQ-OOB", "P-ID-LAST", "CONFORMS"}
+        assert seen.count("CONFORMS") < 5
+    finally:
+        target.close()
