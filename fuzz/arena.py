@@ -30,6 +30,7 @@ class Block:
         "image_of_table",
         "offset",
         "readable",
+        "seen",
         "table",
         "writable",
     )
@@ -45,6 +46,7 @@ class Block:
         self.writable = 0  # bytes
         self.canary = b""
         self.table: Extent | None = None
+        self.seen: bytes | None = None  # the writable bytes when it was used
         self.expected: bytes | None = None  # the writable bytes as they must read when used, where that is known
 
 

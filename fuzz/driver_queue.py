@@ -28,6 +28,9 @@ class DriverQueue(Looking):
         memory, (descriptor, driver, device) = self.session.memory, self.places
         for at, length in zip(self.places, spec.area_sizes(self.driver.layout, self.size), strict=True):
             memory[at : at + length] = bytes(length)
+        if self.split:  # so that an element that was never written can't pass for head 0
+            memory[device + 4 : device + 4 + 8 * self.size] = b"\xff" * (8 * self.size)
+            self._used_shadow = bytearray()
         initial = start if self.split else 1 << 15
         self.config = QueueConfig(self.size, descriptor, driver, device, initial, initial)
         kind = split_rings.DriverRing if self.split else packed_rings.DriverRing

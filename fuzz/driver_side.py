@@ -38,6 +38,9 @@ PATIENCE = 1.0
 """Seconds after which a wait is undecided; with *patient* ten times as long, and then it counts."""
 
 
+LINGER = 0.003
+"""Seconds given at the end of a program to buffers whose return nobody owes."""
+
 REST = 0.05
 """Seconds for which a queue that was stopped with buffers in flight is watched: it must lie still."""
 
@@ -166,6 +169,8 @@ class Driver:
         marks.append(len(trace))
         for queue in self.queues:
             queue.settle()
+        for queue in self.queues:
+            queue.linger(LINGER)
 
     def start(self, cause: str) -> None:
         """Initialize the device and make every queue live."""

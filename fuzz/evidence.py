@@ -80,6 +80,7 @@ class Evidence:
             return
         arena = self.driver.arena
         data = arena.written(block)
+        block.seen = data
         kept: tuple[tuple[int, int], ...] = ()
         wrong = ""
         message = self.messages.get(buffer.number)
@@ -87,7 +88,7 @@ class Evidence:
             tail = len(data) - len(data.rstrip(block.canary))
             if tail:
                 kept = ((len(data) - tail, tail),)
-            elif buffer.run == 1 and buffer.length is not None:
+            elif buffer.run == 1 and buffer.length == len(data):
                 return
         else:
             kept = survivors(data, block.canary, self.session.proof)
@@ -100,6 +101,20 @@ class Evidence:
             self.feed(Changed(self.session.address + beside[0], beside[1]))
         self.feed(Scanned(buffer.number, kept, wrong, self.driver.program.device))
 
+    def check_seen(self, block: Block) -> None:
+        """A buffer that was used is the driver's again: the device must have left it alone since."""
+        if block.seen is None:
+            return
+        at = 0
+        found = self.driver.arena.written(block)
+        if found != block.seen:
+            for start, length in block.elements[block.readable :]:
+                for offset, data in split_rings.differences(
+                    start, block.seen[at : at + length], found[at : at + length]
+                ):
+                    self.feed(Changed(self.session.address + offset, data))
+                at += length
+
     def quiet(self) -> None:
         """Look for writes where nobody may write: our rings, our buffers, and nobody's memory."""
         address = self.session.address
@@ -107,6 +122,7 @@ class Evidence:
             self.feed(Changed(address + offset, data))
         arena = self.driver.arena
         for block in self.blocks.values():
+            self.check_seen(block)
             found = arena.disturbed(block)
             if found:
                 self.feed(Changed(address + found[0], found[1]))

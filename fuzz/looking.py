@@ -81,7 +81,7 @@ class Looking(Evidence):
     def _shadow(self) -> bytearray:
         """The used ring as it read when we looked last."""
         if len(self._used_shadow) != 8 * self.size:
-            self._used_shadow = bytearray(8 * self.size)
+            self._used_shadow = bytearray(b"\xff" * (8 * self.size))
         return self._used_shadow
 
     def _look_packed(self) -> None:
@@ -140,6 +140,7 @@ class Looking(Evidence):
         for buffer in islice(self.oracle.queue.used, ready):
             self.ring.reclaim(buffer.id, buffer.slots)
             block = self.blocks.pop(buffer.number)
+            self.check_seen(block)
             self.messages.pop(buffer.number, None)
             self.lazy.discard(buffer.number)
             self.driver.arena.free(block)
@@ -179,6 +180,13 @@ class Looking(Evidence):
         owed = not self.session.holding(self.number) and (listening or self.owed() > 0)
         self.feed(Idle(final, owed))
 
+    def linger(self, seconds: float) -> None:
+        """Give buffers that nobody owes a moment to come, as received frames do, and look at them."""
+        deadline = time.monotonic() + seconds
+        while self.lazy and not self.driver.listening and self.oracle.available and time.monotonic() < deadline:
+            self.look()
+        self.quiet()
+
     def settle(self) -> None:
         """The program is over: see that what is owed comes, notifications included, and nothing else changed."""
         if not self.driver.listening:
@@ -186,4 +194,3 @@ class Looking(Evidence):
             if self.oracle.reader.due and not self.session.called(self.number, self.driver.patience):
                 self.idle()
                 raise Undecided("a used buffer notification that was asked for has not come")
-        self.quiet()

@@ -232,8 +232,6 @@ class QueueOracle:
     def _scanned(self, seen: Scanned) -> Violation | None:
         if self._suspect is not None:
             return self._scanned_suspect(seen)
-        if not seen.kept and not seen.wrong and isinstance(self.reader, split.Reader):
-            return None
         buffer = next((used for used in reversed(self.queue.used) if used.number == seen.buffer), None)
         if buffer is None or self.started is None:
             return None
@@ -258,12 +256,11 @@ class QueueOracle:
         if length is None or not buffer.writable:
             return
         untouched = kept[0][0] if kept else buffer.writable
-        if (untouched > 0 and length < 0) or (kept and 0 <= length < untouched):
+        if length < untouched and (length < 0 or isinstance(self.reader, split.Reader)):
             case = self._case("written", buffer)
-            case.what = "packed" if length < 0 else self.started.layout if self.started else ""
-            if length < 0 or case.what == spec.SPLIT:
-                self.reader.lint.append(case)
-                self._take_lint()
+            case.what = spec.PACKED if length < 0 else spec.SPLIT
+            self.reader.lint.append(case)
+            self._take_lint()
 
     def _idle(self, seen: Idle) -> Violation | None:
         violation = self._decide()

@@ -15,7 +15,8 @@ from fuzz.targets.vhost_user.target import VhostUser, make
 FOUND = Path(__file__).resolve().parent.parent / "corpus" / "found"
 SLOW_DISK = (
     "exec[blk,forgets=1]:qemu-storage-daemon --blockdev driver=null-co,node-name=disk,size=16777216,read-zeroes=on,"
-    "latency-ns=5000000 --export type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={socket},writable=on"
+    "latency-ns=5000000 --export type=vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={socket},"
+    "writable=on"
 )
 
 
