@@ -256,7 +256,7 @@ class QueueOracle:
         if length is None or not buffer.writable:
             return
         untouched = kept[0][0] if kept else buffer.writable
-        if length < untouched and (length < 0 or isinstance(self.reader, split.Reader)):
+        if untouched > max(length, 0) and (length < 0 or isinstance(self.reader, split.Reader)):
             case = self._case("written", buffer)
             case.what = spec.PACKED if length < 0 else spec.SPLIT
             self.reader.lint.append(case)
