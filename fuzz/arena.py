@@ -37,14 +37,14 @@ class Block:
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
-        self.end = offset
-        self.image = b""  # as written before the device saw it
+        self.end: int
+        self.image: bytes  # as written before the device saw it
         self.image_of_table = b""
         self.elements: list[Extent] = []  # (offset, length), readable first
-        self.readable = 0  # number of readable elements
-        self.first = 0  # offset of the first writable element
-        self.writable = 0  # bytes
-        self.canary = b""
+        self.readable: int  # number of readable elements
+        self.first: int  # offset of the first writable element
+        self.writable: int  # bytes
+        self.canary: bytes
         self.table: Extent | None = None
         self.seen: bytes | None = None  # the writable bytes when it was used
         self.expected: bytes | None = None  # the writable bytes as they must read when used, where that is known
@@ -66,7 +66,8 @@ class Arena:
         self, readable: Sequence[bytes], writable: Sequence[int], canary: bytes, table_entries: int
     ) -> Block | None:
         """A filled block for these elements, and room for a table of *table_entries*; None: no memory is left."""
-        size = GAP + sum(map(len, readable)) + sum(writable) + GAP * (len(readable) + len(writable))
+        total = sum(writable)
+        size = GAP * (1 + len(readable) + len(writable)) + total + sum([len(data) for data in readable])
         whole = size + (16 * table_entries + GAP + 16 if table_entries else 0)
         offset = self._take(whole)
         if offset < 0:
@@ -83,13 +84,11 @@ class Arena:
             at += length + GAP
         block.readable = len(elements)
         block.first = at
-        total = 0
         for length in writable:
             elements.append((at, length))
             parts.append(canary * length)
             parts.append(_GAP_BYTES)
             at += length + GAP
-            total += length
         block.writable = total
         block.canary = canary
         block.image = b"".join(parts)

@@ -14,7 +14,18 @@ from fuzz.looking import Looking
 from fuzz.program import Supply, divide
 from fuzz.targets import QueueConfig
 from oracles import packed_rings, spec, split_rings
-from oracles.trace import Allowed, Called, Changed, Notified, Published, Resetting, Started, Supplied, Suppressed
+from oracles.trace import (
+    Allowed,
+    Called,
+    Changed,
+    Notified,
+    Published,
+    Rechecked,
+    Resetting,
+    Started,
+    Supplied,
+    Suppressed,
+)
 
 
 class DriverQueue(Looking):
@@ -62,7 +73,8 @@ class DriverQueue(Looking):
             )
         )
         if self.shown is not None:
-            self.feed(Suppressed(*self.shown))
+            self.feed(Suppressed(*self.shown))  # the words stand in memory as they did before the stop
+            self.feed(Rechecked())
         elif self.start_at and cause == "init":
             self.suppress("enable", 0)
             self.notify()  # a start elsewhere than 0 comes with a notification, so that the device takes up its place

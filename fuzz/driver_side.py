@@ -38,7 +38,7 @@ PATIENCE = 1.0
 """Seconds after which a wait is undecided; with *patient* ten times as long, and then it counts."""
 
 
-LINGER = 0.003
+LINGER = 0.01
 """Seconds given at the end of a program to buffers whose return nobody owes."""
 
 REST = 0.05

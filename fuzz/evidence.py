@@ -42,6 +42,7 @@ class Evidence:
         self.start_at = start & 0xFFFF if self.split else 0
         self.places = places
         self.oracle = driver.oracle.queue(number)
+        self._judged = self.oracle.feed
         self.trace = driver.outcome.trace
         self.blocks: dict[int, Block] = {}
         self.messages: dict[int, Message] = {}
@@ -60,12 +61,12 @@ class Evidence:
 
     def feed(self, observation: Observation) -> None:
         """Record an observation and have it judged; scan what it completes. Raises Broken."""
-        oracle = self.oracle
         if self.judge:
             self.trace.append((self.number, observation))
-        violation = oracle.feed(observation)
+        violation = self._judged(observation)
         if violation is not None:
             raise Broken(violation)
+        oracle = self.oracle
         if oracle.to_scan:
             found, oracle.to_scan = oracle.to_scan, []
             if self.judge:

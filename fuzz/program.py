@@ -183,12 +183,3 @@ def divide(readable: int, writable: int, cut: tuple[int, ...]) -> tuple[tuple[in
             turn += 1
         parts.append(tuple(part))
     return parts[0], parts[1]
-
-
-def weight(program: Program) -> tuple[int, int, int, str]:
-    """Order of preference among programs that show the same thing: fewer steps, fewer bytes, smaller numbers."""
-    numbers = 0
-    for step in program.steps:
-        if isinstance(step, Supply):
-            numbers += 1 + len(step.readable) + len(step.writable) + sum(step.readable) + sum(step.writable)
-    return len(program.steps), numbers, sum(queue.size for queue in program.queues), repr(program)

@@ -33,15 +33,9 @@ class Buffer:
     )
 
     def __init__(self, told: Supplied, position: int) -> None:
-        self.number = told[0]
-        self.id = told[1]
-        self.slots = told[2]
-        self.readable = told[3]
-        self.writable = told[4]
-        self.elements: tuple[Extent, ...] = told[5]
-        self.table = told[6]
-        self.direct = told[7]
-        self.decoys = told[8]
+        self.elements: tuple[Extent, ...]
+        (self.number, self.id, self.slots, self.readable, self.writable,
+         self.elements, self.table, self.direct, self.decoys) = told  # fmt: skip
         self.position = position  # place of its first entry in the available order of the ring
         self.length: int | None = None  # used length, once used; None if skipped in a batch
         self.masked = False  # skipped by a batch, and its place was written with another buffer's id
@@ -84,11 +78,12 @@ class Virtqueue:
 
     def publish(self, count: int) -> None:
         """The oldest *count* held buffers are available now. IndexError if there are fewer."""
+        held, by_id, fifo = self.held, self.by_id, self.fifo if self.in_order else None
         for _ in range(count):
-            buffer = self.held.popleft()
-            if self.in_order:
-                self.fifo.append(buffer)
-            self.by_id[buffer.id] = buffer
+            buffer = held.popleft()
+            if fifo is not None:
+                fifo.append(buffer)
+            by_id[buffer.id] = buffer
 
     def distance(self, id_: int) -> int | None:
         """How many outstanding buffers are older than the one called *id_*; None if none is called so.
@@ -115,6 +110,12 @@ class Virtqueue:
     def take_run(self, distance: int, length: int) -> None:
         """The oldest buffers up to the one at *distance* were used; *length* belongs to the last (2.7.9)."""
         fifo, by_id, used = self.fifo, self.by_id, self.used
+        if not distance:
+            buffer = fifo.popleft()
+            del by_id[buffer.id]
+            used.append(buffer)
+            buffer.length = length
+            return
         for _ in range(distance + 1):
             buffer = fifo.popleft()
             del by_id[buffer.id]
@@ -129,8 +130,12 @@ class Virtqueue:
 
     def reclaim(self, count: int) -> None:
         """The oldest *count* used buffers are free again; more than there are: all."""
-        for _ in range(min(count, len(self.used))):
-            self.used.popleft()
+        used = self.used
+        if count >= len(used):
+            used.clear()
+            return
+        for _ in range(count):
+            used.popleft()
 
     def ids(self) -> frozenset[int]:
         """Ids of all buffers that are outstanding, held or unreclaimed."""

@@ -6,10 +6,13 @@ what it cannot wave through it hands over as a Case. The rings' writers are in p
 
 from __future__ import annotations
 
+import struct
+
 from oracles import spec
 from oracles.model import Buffer, Case, Run, Virtqueue, pointer_flagged
 from oracles.trace import SawDescriptor, Started, Stored
 
+_written = struct.Struct("<IH").unpack  # length and id of a used descriptor
 _BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
 
 
@@ -89,15 +92,15 @@ class Reader:
     def stored(self, seen: Stored) -> Case | None:
         """A store to the descriptor ring or the device area, as logged."""
         self.exact = True
-        address = seen.address
-        data = seen.data
+        address, data = seen
         if self.descriptor <= address < self.end:
-            position, offset = divmod(address - self.descriptor, 16)
-            if offset == 14 and len(data) == 2:
-                return self._flags(position, data[0] | data[1] << 8)
+            place = address - self.descriptor
+            offset = place & 15
             if offset == 8 and len(data) == 6:
-                self.pending[position] = data
+                self.pending[place >> 4] = data
                 return None
+            if offset == 14 and len(data) == 2:
+                return self._flags(place >> 4, data[0] | data[1] << 8)
         elif self.device <= address < self.device + 4:
             return self._words(address - self.device, data)
         return self.stray(address, data)
@@ -108,7 +111,8 @@ class Reader:
             case = self._case(position, flags, 0, 0)
             case.fresh = False
             return case
-        return self._used(position, flags, int.from_bytes(data[4:6], "little"), int.from_bytes(data[:4], "little"))
+        length, id_ = _written(data)
+        return self._used(position, flags, id_, length)
 
     def saw(self, seen: SawDescriptor) -> Case | None:
         """A descriptor that now reads as used, as found by looking at the device's position."""
@@ -153,9 +157,7 @@ class Reader:
     def _advance(self, taken: list[Buffer]) -> None:
         """Move past all descriptors of *taken*, toggling the wrap counter at the ring end (2.8.1)."""
         old = self.cursor
-        total = taken[0].slots
-        for buffer in taken[1:]:
-            total += buffer.slots
+        total = taken[0].slots if len(taken) == 1 else sum([buffer.slots for buffer in taken])
         new = old + total
         crossed = new >= self.size
         if not self.ambiguous:
@@ -199,16 +201,12 @@ class Reader:
 
     def word(self, is_flags: bool, value: int) -> Case | None:
         """A word of the device event suppression structure: flags (0, 1 and 2), or offset and wrap."""
+        if value <= (2 if self.event_idx else 1) if is_flags else value & 0x7FFF < self.size:
+            return None
         case = Case("event", self.queue)
         case.flags = value
-        if is_flags:
-            if value > (2 if self.event_idx else 1):
-                case.what = "flags"
-                return case
-        elif value & 0x7FFF >= self.size:
-            case.what = "offset"
-            return case
-        return None
+        case.what = "flags" if is_flags else "offset"
+        return case
 
     def stray(self, address: int, data: bytes) -> Case | None:
         """A write outside of what the device may write; in the ring: a used descriptor at a wrong place."""

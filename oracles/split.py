@@ -86,8 +86,8 @@ class Reader:
     def stored(self, seen: Stored) -> Case | None:
         """A store to the device area, as logged."""
         self.exact = True
-        offset = seen.address - self.device
-        data = seen.data
+        address, data = seen
+        offset = address - self.device
         if offset == 2 and len(data) == 2:
             return self._publish(data[0] | data[1] << 8)
         if 4 <= offset < self.event_offset and len(data) == 8 and not offset & 3:
@@ -95,20 +95,24 @@ class Reader:
             return None
         if offset == 0 or offset == self.event_offset:
             return self.word(offset == 0, int.from_bytes(data, "little"))
-        return self.stray(seen.address, data)
+        return self.stray(address, data)
 
     def saw(self, seen: SawUsed) -> Case | None:
         """Used idx and the elements up to it, as found by looking."""
-        elements = seen.elements
+        idx, elements, changed = seen
         step = len(elements) >> 3
-        old, size = self.idx, self.size
-        self.pending.clear()
-        for place in range(step):
-            self.pending[(old + place) % size] = elements[8 * place : 8 * place + 8]
-        case = self._publish(seen.idx, seen.changed)
+        old, size, pending = self.idx, self.size, self.pending
+        if pending:
+            pending.clear()
+        if step == 1:
+            pending[old % size] = elements
+        else:
+            for place in range(step):
+                pending[(old + place) % size] = elements[8 * place : 8 * place + 8]
+        case = self._publish(idx, changed)
         if case is not None and case.fresh and case.slot >= 0:
-            case.fresh = bool(seen.changed >> ((case.slot - old) % size) & 1)
-            case.others = [(old + place) % size for place in range(step) if seen.changed >> place & 1]
+            case.fresh = bool(changed >> ((case.slot - old) % size) & 1)
+            case.others = [(old + place) % size for place in range(step) if changed >> place & 1]
         return case
 
     def _publish(self, new: int, changed: int = -1) -> Case | None:
@@ -119,11 +123,11 @@ class Reader:
         by_id = queue.by_id
         if step > len(by_id):
             return self._case(old, new, 0, "bound")
+        pending, size = self.pending, self.size
         place = 0
         longest = 1
         while place < step:
-            slot = (old + place) % self.size
-            data = self.pending.pop(slot, None)
+            data = pending.pop((old + place) % size, None)
             if data is None:
                 return self._case(old, new, place, "unwritten")
             id_, length = _unpack(data)

@@ -252,9 +252,10 @@ class DeviceRing:
         writable: list[Extent] = []
         slots = 0
         index = head
-        while slots < self.size:
-            address, length, flags, follower = _unpack_from(self.memory, self.descriptor + 16 * (index % self.size))
-            if self.indirect(flags, slots):
+        memory, descriptor, size = self.memory, self.descriptor, self.size
+        while slots < size:
+            address, length, flags, follower = _unpack_from(memory, descriptor + 16 * (index % size))
+            if flags & INDIRECT and self.indirect(flags, slots):
                 self.walk_table(address - self.address, length // 16, readable, writable)
                 slots += 1
                 break

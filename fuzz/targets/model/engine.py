@@ -23,8 +23,8 @@ class Job:
     def __init__(self, chain: Chain, serial: int, asked: int | None) -> None:
         self.chain = chain
         self.serial = serial
-        self.readable = sum(length for _, length in chain.readable)
-        self.capacity = sum(length for _, length in chain.writable)
+        self.readable = sum([length for _, length in chain.readable])
+        self.capacity = sum([length for _, length in chain.writable])
         self.asked = self.capacity if asked is None else min(asked, self.capacity)
         self.written = 0
 
@@ -159,12 +159,13 @@ class Engine:
         elif order == "shuffle":
             ready = self.shuffled(ready)
         single = self.levers["batch"] == "1"
+        each = self.levers["publish"] == "each"
         for job in ready:
             self.answer(job)
             self.finished.append(job)
             self.filled[job.serial] = job
             if single:
-                self.flush(self.levers["publish"] == "each")
+                self.flush(each)
 
     def shuffled(self, jobs: list[Job]) -> list[Job]:
         """Some other order, the same in every run."""
@@ -203,10 +204,11 @@ class Engine:
             for job in self.finished:
                 self.hand_back([job], advance)
         else:
-            batch = self.batch()
-            while batch:
-                self.hand_back(batch, advance)
+            while self.filled:
                 batch = self.batch()
+                if not batch:
+                    break
+                self.hand_back(batch, advance)
         self.finished.clear()
         if advance and self.levers["publish"] != "each" and isinstance(self.ring, split_rings.DeviceRing):
             self.publish_all()
