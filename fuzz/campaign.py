@@ -225,12 +225,13 @@ class Campaign:
             return not wanted.go_on
         needs = Needs(rule, patient, finish)
         repeated = any(known == rule for known, _ in self.kept)
+        flaky = tally.flaky
         began = time.monotonic()
         stopped = self._confirm(find, outcome, needs, repeated)
         self.aside += time.monotonic() - began
         if stopped:
             raise KeyboardInterrupt
-        return not wanted.go_on
+        return not wanted.go_on and tally.flaky == flaky  # what never came back does not end the run
 
     def _confirm(self, find: Find, outcome: Outcome, needs: Needs, repeated: bool) -> bool:
         """Re-run and shrink a saved find, and tell it unless it is known. Whether the user interrupted that."""
@@ -276,7 +277,9 @@ class Campaign:
         self.status.clear()
         self.say("")
         if not find.meta.get("runs", {}).get("again", 1):
-            self.say(f"FLAKY: {outcome.rule} was seen once, and not again; its trace is the evidence")
+            self.say(f"FLAKY: {outcome.rule} was seen once, and not again; its trace is the evidence ({find.folder})")
+            if self.tally.flaky > 1:
+                return
         self.say(text)
 
     def _facts(self, index: int, outcome: Outcome, patient: bool) -> finds.Meta:

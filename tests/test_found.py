@@ -46,7 +46,7 @@ def test_a_queue_stopped_in_flight_is_written_to() -> None:
     target = make(SLOW_DISK)
     try:
         only(preset, "10.0.")
-        # On a busy machine the stop may come before the request is fetched, or the end of the connection before we look.
+        # The stop may come before the request is fetched, or the end of the connection before we look.
         seen = rules(target, "qemu-storage-daemon/stop-in-flight.vq", 12)
         assert set(seen) <= {"VU-STOPPED", "CRASHED", "CONFORMS"}
         assert seen.count("VU-STOPPED") >= 3
