@@ -130,10 +130,10 @@ class Looking(Evidence):
 
     def receive(self, count: int, asleep: bool) -> None:
         """Wait until *count* buffers are used, or all that are owed, and reclaim so many."""
-        if asleep and self.oracle.received < count:
-            self.suppress("enable", 0)
         if not self.driver.listening:
             self._wait(count, asleep)
+        elif asleep and self.oracle.received < count:
+            self.suppress("enable", 0)
         ready = min(count, self.oracle.received)
         if not ready:
             return
@@ -154,9 +154,9 @@ class Looking(Evidence):
         while self.oracle.received < count and self.owed():
             now = time.monotonic()
             if self.oracle.used_total != seen:
-                if asleep and seen >= 0:
-                    self.suppress("enable", 0)  # woken, but not for enough: ask again before sleeping on
                 seen, deadline = self.oracle.used_total, now + self.driver.patience
+                if asleep:  # ask to be woken, and look again, until that look shows nothing new
+                    self.suppress("enable", 0)
                 continue
             if now >= deadline:
                 self.look()
