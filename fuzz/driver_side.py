@@ -28,11 +28,11 @@ from fuzz.program import (
     Supply,
     Suppress,
 )
-from fuzz.targets import QueueConfig, Session, TargetDied, TargetHung
-from fuzz.verdict import CONFORMS, CRASHED, HUNG, UNDECIDED, VIOLATES, Outcome
+from fuzz.targets import Session, TargetDied, TargetHung
+from fuzz.verdict import CRASHED, HUNG, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.oracle import Oracle
-from oracles.trace import Called, Resetting, Started, Stored
+from oracles.trace import Called, Resetting, Stored
 
 PATIENCE = 1.0
 """Seconds after which a wait is undecided; with *patient* ten times as long, and then it counts."""
@@ -115,7 +115,6 @@ class Driver:
         if self.layout == spec.PACKED:
             self.features |= spec.RING_PACKED
         self.device = None if program.device == "any" else devices.load(program.device, hints)
-        self.levers = session
         self.listening = session.listen(self._observe)
         self.fence = threading.Lock()
         self.again: list[int] = []
@@ -277,6 +276,3 @@ def _room(step: Supply) -> int:
         return length + 1024 + 32 * min(length, 256)
     pieces = len(step.readable) + len(step.writable)
     return sum(step.readable) + sum(step.writable) + 32 * pieces + 64
-
-
-__all__ = ["CONFORMS", "PATIENCE", "Driver", "QueueConfig", "Started", "Stop", "run"]

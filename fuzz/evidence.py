@@ -53,7 +53,6 @@ class Evidence:
         self.config: QueueConfig
         self.ring: split_rings.DriverRing | packed_rings.DriverRing
         self.words = self.session.memory.cast("H")
-        self.heard = 0
         self.shown: tuple[int, int] | None = None  # the suppression words we wrote last
         self._used_shadow = bytearray()
         self._resumed = (0, 0)

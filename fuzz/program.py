@@ -159,6 +159,7 @@ class Limits:
     empty_elements: bool = False
     longest_element: int = 4096
     steps: int = 120
+    uncut: frozenset[int] = frozenset()  # queues whose requests stay whole: cut, they would hide everything else
     hints: tuple[tuple[str, int], ...] = field(default=())  # facts for the device class (capacity, …)
 
 

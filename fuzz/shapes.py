@@ -212,6 +212,8 @@ class Shapes:
     def _recut(self, device: DeviceClass, queue: int, slots: int, size: int) -> Shape | None:
         """A request cut into *slots* elements: single bytes, then the rest of either part."""
         request, _ = device.draw(self.choices, queue, self._limits)
+        if queue in self._limits.uncut:
+            return None
         message = device.message(request, 0, queue)
         readable, writable = len(message.readable), message.writable
         for ones in (slots - 1, slots - 2):

@@ -305,7 +305,7 @@ def test_net_header_is_judged():
 
 
 def test_net_rooms_in_one_piece():
-    limits = Limits(hints=(("whole_rooms", 1),))
+    limits = Limits(uncut=frozenset({0}))
     choices = Seeded(3)
     device = network()
     assert {device.draw(choices, 0, limits)[1] for _ in range(200)} == {()}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
+from fuzz.choices import Choices
 from fuzz.program import Limits, Request
 
 
@@ -33,14 +34,6 @@ class Message:
     writable: int
     check: Callable[[int, bytes], str] = accept
     completes: bool = True
-
-
-class Choices(Protocol):
-    """Where decisions come from: see fuzz.generate."""
-
-    def integer(self, low: int, high: int) -> int:
-        """A number in low..high."""
-        ...
 
 
 class DeviceClass(Protocol):

@@ -13,7 +13,8 @@ import struct
 from collections.abc import Callable
 from functools import partial
 
-from fuzz.devices import Choices, Message
+from fuzz.choices import Choices
+from fuzz.devices import Message
 from fuzz.program import Limits, Request
 
 SECTOR = 512

@@ -12,7 +12,8 @@ from __future__ import annotations
 import struct
 from functools import cache
 
-from fuzz.devices import Choices, Message
+from fuzz.choices import Choices
+from fuzz.devices import Message
 from fuzz.program import Limits, Request
 
 HEADER = 12  # bytes of virtio_net_hdr with VERSION_1 (5.1.6)
@@ -81,8 +82,7 @@ class Device:
         integer = choices.integer
         if queue == 0:
             room = (MIN_ROOM, MIN_ROOM, MIN_ROOM + 1, 2048, 4096)[integer(0, 4)]
-            whole = dict(limits.hints).get("whole_rooms", 0)
-            return Request("room", (("length", room),)), () if whole else self._cut(choices, room)
+            return Request("room", (("length", room),)), () if queue in limits.uncut else self._cut(choices, room)
         lengths = (MIN_FRAME, 60, 64, 128, 511, 512, 1024, MAX_FRAME - 1, MAX_FRAME, integer(MIN_FRAME, MAX_FRAME))
         length = lengths[integer(0, len(lengths) - 1)]
         return Request("frame", (("length", length),)), self._cut(choices, HEADER + length)

@@ -127,7 +127,7 @@ PRESETS: dict[str, Preset] = {
             _DPDK,
             name="dpdk-vhost:whole",
             summary="the same with receive buffers of one element each, which is all that it handles well when packed",
-            limits=replace(_DPDK.limits, hints=(*_DPDK.limits.hints, ("whole_rooms", 1))),
+            limits=replace(_DPDK.limits, uncut=frozenset({0})),
         ),
     )
 }
