@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from oracles import spec
+from oracles.announcing import Announcing
 from oracles.model import Buffer, Case, Run, Virtqueue, pointer_flagged
 from oracles.trace import SawDescriptor, Started, Stored
 
@@ -16,30 +17,21 @@ _written = struct.Struct("<IH").unpack  # length and id of a used descriptor
 _BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
 
 
-class Reader:
+class Reader(Announcing):
     """Follows the descriptor ring of one live queue; the same interface as split.Reader."""
 
     def __init__(self, started: Started, queue: Virtqueue) -> None:
-        self.queue = queue
+        super().__init__(queue, bool(started.features & spec.EVENT_IDX))
         self.size = started.size
         self.descriptor = started.descriptor
         self.device = started.device
         self.end = started.descriptor + 16 * started.size
-        self.event_idx = bool(started.features & spec.EVENT_IDX)
         self.cursor = started.used & 0x7FFF
         self.wrap = started.used >> 15 & 1
         self.next = started.available & 0x7FFF  # where the next supplied buffer begins
         self.next_wrap = started.available >> 15 & 1
         self.pending: dict[int, bytes] = {}  # id and length written, flags not yet
-        self.done: list[Buffer] = []
-        self.lint: list[Case] = []
-        self.due = ""
-        self.credit = False  # a notification was heard before what it announces was seen
-        self.ambiguous = False
-        self.flags = spec.EVENT_FLAGS_ENABLE
-        self.event = 0
         self.first = True
-        self.exact = False
         self.last: Run | None = None
 
     # -- what the driver did
@@ -64,28 +56,9 @@ class Reader:
         """Whether a stop that reported *base* left nothing fetched and unused."""
         return not self.queue.by_id or base & 0xFFFF == self._at(self.queue.oldest())
 
-    def suppress(self, flags: int, event: int) -> None:
-        """Our words changed: a notification that is due may now be withheld rightly."""
-        self.flags, self.event = flags, event
-        self.due = ""
-        self.ambiguous = not self.exact
-
-    def called(self) -> None:
-        """A notification was heard: for what was due, or for what the next look will show."""
-        if self.exact and not self.due and self.flags == spec.EVENT_FLAGS_DISABLE:
-            case = Case("spurious", self.queue)
-            case.what = "packed flags"
-            self.lint.append(case)
-        self.due = ""
-        self.credit = not self.exact
-
-    def rechecked(self) -> None:
-        """The driver has looked: what is used from here on is used under the present words, and not yet announced."""
-        self.ambiguous = self.credit = False
-
-    def _owe(self, why: str) -> None:
-        if not self.credit:
-            self.due = self.due or why
+    def unwanted(self) -> str:
+        """What says that a notification with nothing due is unwanted (2.8.10)."""
+        return "packed flags" if self.flags == spec.EVENT_FLAGS_DISABLE else ""
 
     # -- what the device did
 
@@ -172,13 +145,13 @@ class Reader:
     def _notify(self, old: int, new: int, run: int, head: int) -> None:
         """Whether this used descriptor asks for a used buffer notification (2.8.10)."""
         if self.flags == spec.EVENT_FLAGS_ENABLE:
-            self._owe("flags")
+            self.owe("flags")
         elif self.flags == spec.EVENT_FLAGS_DESC and self.event_idx:
             event = self.event & 0x7FFF
             if self.event >> 15 != self.wrap:
                 event += self.size
             if old <= event < new:
-                self._owe("batch" if run > 1 and event >= old + head else "event")
+                self.owe("batch" if run > 1 and event >= old + head else "event")
 
     def _case(self, position: int, flags: int, id_: int, length: int) -> Case:
         case = Case("descriptor", self.queue, position)

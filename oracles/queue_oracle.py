@@ -192,26 +192,23 @@ class QueueOracle:
             return self._activity(f"the device stored {seen.data.hex()} at {seen.address:#x}")
         reader = self.reader
         case = reader.stored(seen)
-        if case is not None:
-            return self._judge(case)
-        if self._doubt is not None and reader.done:
-            return self._decide()
-        if reader.done:
-            self.to_scan = reader.done
-            self.used_total += len(reader.done)
-            reader.done = []
-        return self._take_lint() if reader.lint else None
+        if case is None and not reader.done and not reader.lint:
+            return None  # as most stores: nothing is published yet
+        return self._used(case)
 
     def _saw(self, seen: Any) -> Violation | None:
         if self._dead:
             return self._activity("the device used a buffer")
-        reader = self.reader
-        case = reader.saw(seen)
+        return self._used(self.reader.saw(seen))
+
+    def _used(self, case: Case | None) -> Violation | None:
+        """Something was published: judge what could not be waved through, ask for scans of the rest."""
         if case is not None:
             return self._judge(case)
-        if self._doubt is not None and reader.done:
-            return self._decide()
+        reader = self.reader
         if reader.done:
+            if self._doubt is not None:
+                return self._decide()
             self.to_scan = reader.done
             self.used_total += len(reader.done)
             reader.done = []

@@ -7,37 +7,25 @@ through it hands over as a Case. The driver's and the device's writes are in spl
 from __future__ import annotations
 
 from oracles import spec
+from oracles.announcing import Announcing
 from oracles.model import Buffer, Case, Virtqueue
 from oracles.trace import SawUsed, Started, Stored
 
 _unpack = spec.USED_ELEMENT.unpack
 
 
-class Reader:
-    """Follows the used ring of one live queue.
-
-    ``done`` collects the buffers found used, for whoever scans them; ``due``: publications so far asked
-    for a used buffer notification that has not been seen; ``exact``: observations come from a store log.
-    """
+class Reader(Announcing):
+    """Follows the used ring of one live queue."""
 
     def __init__(self, started: Started, queue: Virtqueue) -> None:
-        self.queue = queue
+        super().__init__(queue, bool(started.features & spec.EVENT_IDX))
         self.size = started.size
         self.device = started.device
         self.event_offset = 4 + 8 * started.size
-        self.event_idx = bool(started.features & spec.EVENT_IDX)
         self.idx = started.used
         self.available = started.available
         self.pending: dict[int, bytes] = {}  # elements written, not yet published, by slot
-        self.done: list[Buffer] = []
-        self.lint: list[Case] = []
-        self.due = ""
-        self.credit = False  # a notification was heard before what it announces was seen
-        self.ambiguous = False  # our suppression words changed and we have not looked since
-        self.flags = 0
-        self.event = 0
         self.first = True
-        self.exact = False
 
     # -- what the driver did
 
@@ -57,29 +45,11 @@ class Reader:
         """Whether a stop that reported *base* left nothing fetched and unused."""
         return base == self.idx
 
-    def suppress(self, flags: int, event: int) -> None:
-        """Our words changed: a notification that is due may now be withheld rightly."""
-        self.flags, self.event = flags, event
-        self.due = ""
-        self.ambiguous = not self.exact
-
-    def called(self) -> None:
-        """A notification was heard: for what was due, or for what the next look will show."""
-        if self.exact and not self.due:
-            case = Case("spurious", self.queue)
-            case.what = "split event" if self.event_idx else "split flags"
-            if self.event_idx or self.flags & spec.AVAIL_F_NO_INTERRUPT:
-                self.lint.append(case)
-        self.due = ""
-        self.credit = not self.exact
-
-    def rechecked(self) -> None:
-        """The driver has looked: what is used from here on is used under the present words, and not yet announced."""
-        self.ambiguous = self.credit = False
-
-    def _owe(self, why: str) -> None:
-        if not self.credit:
-            self.due = self.due or why
+    def unwanted(self) -> str:
+        """What says that a notification with nothing due is unwanted (2.7.7.2)."""
+        if self.event_idx:
+            return "split event"
+        return "split flags" if self.flags & spec.AVAIL_F_NO_INTERRUPT else ""
 
     # -- what the device did
 
@@ -161,9 +131,9 @@ class Reader:
         if self.event_idx:
             if spec.crosses(self.event, new, old):
                 inside = run > 1 and (new - self.event) & 0xFFFF != 1
-                self._owe("batch" if inside else "event")
+                self.owe("batch" if inside else "event")
         elif not self.flags & spec.AVAIL_F_NO_INTERRUPT:
-            self._owe("flags")
+            self.owe("flags")
 
     def _skipped(self, old: int, place: int, distance: int, changed: int) -> None:
         """Slots behind the first of a batch have no meaning; what was written there may betray reordering."""

@@ -11,7 +11,7 @@ Numbers are decimal, addresses and bytes hexadecimal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Union, get_type_hints
+from typing import NamedTuple, Union, get_args, get_type_hints
 
 HEADER = "vqtrace 1"
 
@@ -170,27 +170,7 @@ Observation = Union[
     Reclaimed,
     Resetting,
 ]
-KINDS: dict[str, type[Observation]] = {
-    kind.__name__.lower(): kind
-    for kind in (
-        Started,
-        Supplied,
-        Published,
-        Notified,
-        Suppressed,
-        Rechecked,
-        Allowed,
-        Stored,
-        SawUsed,
-        SawDescriptor,
-        Changed,
-        Scanned,
-        Called,
-        Idle,
-        Reclaimed,
-        Resetting,
-    )
-}
+KINDS: dict[str, type[Observation]] = {kind.__name__.lower(): kind for kind in get_args(Observation)}
 _HINTS = {kind: get_type_hints(kind) for kind in KINDS.values()}
 _ADDRESSES = {"descriptor", "driver", "device", "address", "features"}
 Entry = tuple[int, Observation]

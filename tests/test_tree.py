@@ -24,7 +24,7 @@ LAYERS = (
     ("spec",),
     ("trace", "rules"),
     ("model",),
-    ("split_rings",),
+    ("split_rings", "announcing"),
     ("packed_rings", "split", "packed", "asking"),
     ("split_rules",),
     ("packed_rules",),
