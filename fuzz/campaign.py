@@ -314,7 +314,8 @@ class Campaign:
                 self.say(f"{find.id}: {rule} also seen {_count(more, 'more time')}")
                 finds.update(find, also_seen=more)
         for rule, count in sorted(tally.warnings.items()):
-            self.say(f"warning {rule}: suspicious, but no failure by itself; seen {_count(count, 'time')} (vqfuzz rules {rule})")
+            times = _count(count, "time")
+            self.say(f"warning {rule}: suspicious, but no failure by itself; seen {times} (vqfuzz rules {rule})")
         parts = [
             f"{_count(tally.programs, 'program')} in {duration(whole)}",
             f"{tally.programs / seconds:.0f}/s",

@@ -67,9 +67,11 @@ def run(
     """
     driver = Driver(program, session, offered, hints or {}, patient, salt, judge, without)
     outcome = driver.outcome
+    session.unsettled = True
     try:
         try:
             driver.execute()
+            session.unsettled = any(queue.owed() for queue in driver.queues)
         except Stop:
             pass
         violation = driver.oracle.conclude()

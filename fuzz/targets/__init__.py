@@ -60,6 +60,7 @@ class Session(Protocol):
 
     memory: memoryview  # format B, writable, shared with the device
     address: int
+    unsettled: bool  # set by the driver while buffers may be in flight: then the memory must serve nobody else
     proof: int  # so many surviving prefill bytes in a row prove that the device did not write there
 
     def start(self, features: int, queues: list[QueueConfig]) -> None:

@@ -31,6 +31,7 @@ class ModelSession:
     """A reference device and its memory. Everything happens inside ``notify()``."""
 
     proof = 1
+    unsettled = False
     address = ADDRESS
 
     def __init__(self, engine: type[Engine], raw: bytearray, queues: int = 1) -> None:

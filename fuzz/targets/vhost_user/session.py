@@ -121,6 +121,7 @@ class VhostUserSession:
     """
 
     proof = 8
+    unsettled = False
     address = GUEST_ADDRESS
 
     def __init__(self, backend: Backend, memory: SharedMemory, seconds: float = 5.0, acknowledge: bool = True) -> None:

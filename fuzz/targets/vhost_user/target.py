@@ -52,6 +52,7 @@ class VhostUser:
         self._path = path
         self._memory: SharedMemory | None = None
         self._session: VhostUserSession | None = None
+        self._last: VhostUserSession | None = None
         self._served = False  # a session, since the process was started
         self._offer: Offer | None = None
 
@@ -111,9 +112,12 @@ class VhostUser:
             process.end()
             raise TargetDied(line)
         try:
+            if self._memory is not None and self._last is not None and self._last.unsettled:
+                self._memory.close()  # what is still in flight must not land in the next session's memory
+                self._memory = None
             if self._memory is None:
                 self._memory = SharedMemory(MEMORY)
-            self._session = VhostUserSession(self, self._memory, self.seconds)
+            self._session = self._last = VhostUserSession(self, self._memory, self.seconds)
         except (TargetDied, TargetHung) as error:
             served = self._served
             self.ended(False)
