@@ -130,7 +130,7 @@ def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *
              seconds: float = 0.0, progress: Callable[[int, Program], None] | None = None) -> Smaller:  # fmt: skip
     """The smallest program that shows the same. Interrupted: the smallest so far, marked as *stopped*."""
     budget = budget or (1000 if not runner.real else 40 if needs.patient else 300)
-    seconds = seconds or (300.0 if not runner.real else 120.0)
+    seconds = seconds or (300.0 if not runner.real else 45.0)
     began = time.monotonic()
     best: list[tuple[Program, Outcome]] = [(program, outcome)]
     seen: list[Outcome] = []
