@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -287,7 +288,7 @@ def test_a_defect_of_ours_is_one_line_and_keeps_the_program(cli, tmp_path):
 
 
 def test_output_that_nobody_reads_any_more(cli):
-    command = f"{sys.executable} -m fuzz rules | head -1"
+    command = f"{shlex.quote(sys.executable)} -m fuzz rules | head -1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=30, check=True)
     assert done.stderr == ""
     assert done.stdout.startswith("rule")

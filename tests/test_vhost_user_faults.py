@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shlex
 import signal
 import socket
 import sys
@@ -260,7 +261,7 @@ def test_a_process_that_died_between_programs_is_reported_once():
     ],
 )
 def test_commands(behaviour, text):
-    words = f"exec:{sys.executable} -S {SCRIPT} {{socket}} {behaviour}"
+    words = f"exec:{shlex.quote(sys.executable)} -S {shlex.quote(str(SCRIPT))} {{socket}} {behaviour}"
     if text is None:
         target = make(words)
         assert str(SCRIPT) in target.describe()["command"]
