@@ -75,7 +75,7 @@ test: lint
 	$(python) -m pytest -q -rs --no-fold-skipped $(ARGS)
 
 .PHONY: bench
-bench: .venv/.installed
+bench: .venv/.installed-dev
 	$(python) scripts/bench.py $(ARGS)
 
 # sid changes by the day and is sometimes broken: what needs it is skipped then.
