@@ -24,6 +24,7 @@ from fuzz.targets import Offer, Target, TargetError
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR
 from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
+from oracles.rules import registry
 
 AGAIN_MODEL, AGAIN_REAL = 20, 5
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
@@ -87,9 +88,22 @@ class Tally:
     flaky: int = 0  # finds that never came back
     found: int = 0  # finds told
     ours: int = 0  # programs on which vqfuzz failed
-    shapes: set[tuple[str, int]] = field(default_factory=set)
+    shapes: set[tuple[str, int]] = field(default_factory=set)  # layouts and features that programs had
+    rules: set[str] = field(default_factory=set)  # that bore on them
     warnings: Counter[str] = field(default_factory=Counter)
     by_rule: Counter[str] = field(default_factory=Counter)
+
+    def shape(self, layout: str, features: int) -> None:
+        """A program with this layout and these features ran: its rules were exercised."""
+        if (layout, features) not in self.shapes:
+            self.shapes.add((layout, features))
+            wanted = features | (spec.RING_PACKED if layout == spec.PACKED else 0)
+            self.rules |= {rule.id for rule in registry().values() if rule.bears(layout, wanted)}
+
+    def exercised(self) -> str:
+        """How many of the rules that are checked bore on what ran."""
+        checked = sum(rule.status == "checked" for rule in registry().values())
+        return f"{len(self.rules)} of {checked} rules exercised"
 
     def code(self) -> int:
         """The exit code."""
@@ -178,7 +192,7 @@ class Campaign:
         """Take an outcome into account; whether the campaign is over."""
         tally = self.tally
         tally.chains += outcome.chains
-        tally.shapes.add((program.layout, program.features))
+        tally.shape(program.layout, program.features)
         for warning in outcome.warnings:
             tally.warnings[warning.rule] += 1
         if outcome.verdict in BAD:
@@ -196,7 +210,7 @@ class Campaign:
             duration(now - self.began),
             f"{_count(tally.programs, 'program')}, {tally.programs / seconds:.0f}/s",
             f"{tally.chains / seconds:.0f} chains/s",
-            f"{_count(len(tally.shapes), 'feature set')}",
+            tally.exercised(),
             f"{_count(sum(tally.by_rule.values()), 'find')}",
         ]
         parts += [f"{tally.slow} slow"] if tally.slow else []
@@ -320,7 +334,7 @@ class Campaign:
             f"{_count(tally.programs, 'program')} in {duration(whole)}",
             f"{tally.programs / seconds:.0f}/s",
             f"{_count(tally.chains, 'buffer')} used, {tally.chains / seconds:.0f}/s",
-            f"{_count(len(tally.shapes), 'feature set')}",
+            tally.exercised(),
         ]
         parts += [f"{tally.slow} slow"] if tally.slow else []
         parts += [f"{tally.undecided} undecided"] if tally.undecided else []

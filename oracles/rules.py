@@ -72,6 +72,15 @@ class Rule:
     status: str  # checked | permission | not checked
     reason: str  # why it is not checked
 
+    def bears(self, layout: str, features: int) -> bool:
+        """Whether the rule is checked and binds a queue of this layout with these features negotiated."""
+        if self.status != "checked" or self.layout not in ("both", layout):
+            return False
+        for name in self.requires:
+            if bool(features & spec.FEATURE_NAMES[name.lstrip("!")]) == name.startswith("!"):
+                return False
+        return True
+
     def cite(self, version: str = spec.VERSIONS[-1], layout: str = "") -> str:
         """Where it is written, for people. With *layout*, of two sections only the one for that layout."""
         if self.document == "vhost-user":

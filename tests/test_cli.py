@@ -25,7 +25,7 @@ def normal(text: str) -> str:
     text = re.sub(r"\d+/s", "RATE", text)
     text = re.sub(r", program \d+\b", ", program N", text)
     text = re.sub(r"shrunk \d+ (→ \d+ steps?) \(\d+ executions?", r"shrunk N \1 (N executions", text)
-    text = re.sub(r"^\d+ programs? in|\d+ buffers? used|\d+ feature sets?", "N", text, flags=re.MULTILINE)
+    text = re.sub(r"^\d+ programs? in|\d+ buffers? used|\d+ of \d+ rules exercised", "N", text, flags=re.MULTILINE)
     text = re.sub(r"^warning .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"(again: .* --runs) \d+", r"\1 N", text)
     text = re.sub(r"-[0-9a-f]{8}\b", "-HASH", text)
