@@ -390,14 +390,3 @@ def test_a_violation_is_a_plain_value() -> None:
     assert not hasattr(one, "__dict__")
     with pytest.raises(FrozenInstanceError):
         one.rule = "P-USED-ID"  # type: ignore[misc]  # that it can't be assigned is the point
-
-
-def test_a_rule_bears_on_its_layout_and_features() -> None:
-    rules = registry()
-    both = spec.VERSION_1 | spec.IN_ORDER
-    assert rules["INO-ORDER"].bears("split", both)
-    assert not rules["INO-ORDER"].bears("split", spec.VERSION_1)
-    assert not rules["P-USED-ID"].bears("split", both)
-    assert rules["VQ-LIVE"].bears("packed", spec.VERSION_1)
-    assert not rules["VQ-LIVE"].bears("packed", both)  # there it is INO-LIVE
-    assert not rules["INO-BATCH-OPT"].bears("split", both)  # a permission is not checked
