@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from oracles import spec
 from oracles.model import flags_pointer
-from oracles.split_rings import Chain, Store
+from oracles.split_rings import Chain, Ring, Store
 from oracles.trace import Extent
 
 _pack = spec.DESCRIPTOR.pack
@@ -19,7 +19,7 @@ NEXT, WRITE, INDIRECT = spec.DESC_F_NEXT, spec.DESC_F_WRITE, spec.DESC_F_INDIREC
 AVAIL, USED = spec.DESC_F_AVAIL, spec.DESC_F_USED
 
 
-class DriverRing:
+class DriverRing(Ring):
     """The driver's half: the descriptor ring and the driver event suppression area."""
 
     def __init__(
@@ -32,14 +32,7 @@ class DriverRing:
         device: int,
         available: int = 1 << 15,
     ) -> None:
-        self.memory = memory
-        self.words = memory.cast("H")
-        self.size = size
-        self.descriptor = descriptor
-        self.driver = driver
-        self.device = device
-        self.in_order = bool(features & spec.IN_ORDER)
-        self.event_idx = bool(features & spec.EVENT_IDX)
+        super().__init__(memory, features, size, descriptor, driver, device)
         self.room = size
         self.next = available & 0x7FFF
         self.wrap = available >> 15
@@ -177,7 +170,7 @@ class DriverRing:
         return []
 
 
-class DeviceRing:
+class DeviceRing(Ring):
     """The device's half. Small methods, so that a planted fault can replace exactly one of them."""
 
     def __init__(
@@ -193,16 +186,9 @@ class DeviceRing:
         available: int = 1 << 15,
         used: int = 1 << 15,
     ) -> None:
-        self.memory = memory
-        self.words = memory.cast("H")
+        super().__init__(memory, features, size, descriptor, driver, device)
         self.address = address
         self.store = store
-        self.size = size
-        self.descriptor = descriptor
-        self.driver = driver
-        self.device = device
-        self.event_idx = bool(features & spec.EVENT_IDX)
-        self.in_order = bool(features & spec.IN_ORDER)
         self.next = available & 0x7FFF
         self.wrap = available >> 15 & 1
         self.used = used & 0x7FFF

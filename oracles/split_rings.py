@@ -23,7 +23,21 @@ Store = Callable[[int, bytes], None]
 """Store bytes at an offset, as the device does it: the model logs these."""
 
 
-class DriverRing:
+class Ring:
+    """Where a queue lies in shared memory, and which of its features matter: what all four halves keep."""
+
+    def __init__(self, memory: memoryview, features: int, size: int, descriptor: int, driver: int, device: int) -> None:
+        self.memory = memory
+        self.words = memory.cast("H")
+        self.size = size
+        self.descriptor = descriptor
+        self.driver = driver
+        self.device = device
+        self.in_order = bool(features & spec.IN_ORDER)
+        self.event_idx = bool(features & spec.EVENT_IDX)
+
+
+class DriverRing(Ring):
     """The driver's half: descriptor table, available ring, and reading used flags and avail_event."""
 
     def __init__(
@@ -36,16 +50,9 @@ class DriverRing:
         device: int,
         available: int = 0,
     ) -> None:
-        self.memory = memory
-        self.words = memory.cast("H")
-        self.size = size
-        self.descriptor = descriptor
+        super().__init__(memory, features, size, descriptor, driver, device)
         self.ring = driver // 2 + 2
         self.idx_word = driver // 2 + 1
-        self.driver = driver
-        self.device = device
-        self.in_order = bool(features & spec.IN_ORDER)
-        self.event_idx = bool(features & spec.EVENT_IDX)
         self.room = size
         self.idx = available
         self.held = 0
@@ -189,7 +196,7 @@ class Chain:
         self.writable = writable
 
 
-class DeviceRing:
+class DeviceRing(Ring):
     """The device's half: available ring and descriptor table, and the used ring it writes.
 
     Small methods, so that a planted fault can replace exactly one of them.
@@ -208,16 +215,9 @@ class DeviceRing:
         available: int = 0,
         used: int = 0,
     ) -> None:
-        self.memory = memory
-        self.words = memory.cast("H")
+        super().__init__(memory, features, size, descriptor, driver, device)
         self.address = address
         self.store = store
-        self.size = size
-        self.descriptor = descriptor
-        self.driver = driver
-        self.device = device
-        self.event_idx = bool(features & spec.EVENT_IDX)
-        self.in_order = bool(features & spec.IN_ORDER)
         self.available = available
         self.used = used
         self.signalled = used
