@@ -53,7 +53,6 @@ def run(
     program: Program,
     session: Session,
     *,
-    offered: int = 0,
     hints: dict[str, int] | None = None,
     patient: bool = False,
     salt: int = 0,
@@ -62,10 +61,10 @@ def run(
 ) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything the target does.
 
-    *offered*: feature bits that the target needs besides those of the program. *salt* varies canaries
-    from one re-run to the next. *judge* False: the oracle keeps books, but nothing is recorded or scanned.
+    *salt* varies canaries from one re-run to the next. *judge* False: the oracle keeps
+    books, but nothing is recorded or scanned.
     """
-    driver = Driver(program, session, offered, hints or {}, patient, salt, judge, without)
+    driver = Driver(program, session, hints or {}, patient, salt, judge, without)
     outcome = driver.outcome
     session.unsettled = True
     try:
@@ -88,7 +87,6 @@ def run(
         outcome.verdict, outcome.reason = HUNG, str(hung)
     outcome.warnings = driver.oracle.warnings
     outcome.chains = sum(queue.oracle.used_total for queue in driver.queues)
-    outcome.events = sum(queue.oracle.events for queue in driver.queues)
     return outcome
 
 
@@ -99,7 +97,6 @@ class Driver:
         self,
         program: Program,
         session: Session,
-        offered: int,
         hints: dict[str, int],
         patient: bool,
         salt: int,
@@ -120,7 +117,6 @@ class Driver:
         self.listening = session.listen(self._observe)
         self.fence = threading.Lock()
         self.again: list[int] = []
-        self.busy = False
         self.arena, places = self._lay_out()
         self.queues = [
             DriverQueue(self, number, queue.size, queue.start, places[number], salt, judge)

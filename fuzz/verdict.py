@@ -30,7 +30,6 @@ class Outcome:
     marks: list[int] = field(default_factory=list)  # index into trace at which each step began
     reached: int = 0  # steps begun
     chains: int = 0  # buffers used
-    events: int = 0
 
     @property
     def rule(self) -> str:

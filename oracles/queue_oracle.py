@@ -53,7 +53,6 @@ class QueueOracle:
         self.blind = False  # a case was found that only a dropped rule explains: nothing more can be said
         self.to_scan: list[Buffer] = []
         self.warnings: list[Violation] = []
-        self.events = 0
         self.used_total = 0
         self.seen: set[str] = set()
         self._suspect: tuple[Case, list[Buffer]] | None = None
@@ -72,7 +71,6 @@ class QueueOracle:
 
     def feed(self, observation: Observation) -> Violation | None:
         """Judge one observation. Never raises on any sequence of well-typed observations."""
-        self.events += 1
         handler = self._handlers.get(type(observation))
         if handler is None or (self.blind and handler != self._start):
             return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, Union
+from typing import Protocol
 
 from fuzz.program import Limits
 from oracles.trace import Called, Stored
@@ -50,9 +50,6 @@ class Offer:
     queues: int
     config: bytes = b""
     details: tuple[tuple[str, str], ...] = field(default=())  # what else is worth printing: name, value
-
-
-Memory = Union[bytearray, memoryview]
 
 
 class Session(Protocol):

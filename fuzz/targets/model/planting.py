@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fuzz.targets.model.engine import Engine, Job
+from fuzz.targets.model.engine import Engine
 from oracles import packed_rings, spec, split_rings
 from oracles.split_rings import Chain
 
@@ -66,4 +66,3 @@ def engine_with(
 Split = split_rings.DeviceRing
 Packed = packed_rings.DeviceRing
 Chains = Sequence[Chain]
-Jobs = Sequence[Job]
