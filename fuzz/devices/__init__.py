@@ -54,13 +54,16 @@ class DeviceClass(Protocol):
         ...
 
 
-CLASSES = ("any", "blk", "net")
+#: Names of classes, and the modules that know them where they are called otherwise.
+CLASSES = ("any", "blk", "net", "scsi", "rng", "console", "balloon", "input", "crypto", "9p", "sound", "iommu", "mem",
+           "pmem", "gpu", "rtc")  # fmt: skip
+_MODULES = {"9p": "p9"}
 
 
 def load(name: str, hints: dict[str, int]) -> DeviceClass:
     """A fresh instance of the class *name*; KeyError if there is none. *hints*: facts such as the capacity."""
     if name not in CLASSES or name == "any":
         raise KeyError(name)
-    module = import_module(f"fuzz.devices.{name}")
+    module = import_module(f"fuzz.devices.{_MODULES.get(name, name)}")
     device: DeviceClass = module.Device(hints)
     return device
