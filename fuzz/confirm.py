@@ -153,10 +153,10 @@ def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *
 
     stopped = False
     reached = outcome.reached or None
-    levers = runner.target.limits.levers
+    limits = runner.target.limits
     result: Shrunk | None = None
     try:
-        result = shrink(program, still, budget, told, reached=reached, levers=levers)
+        result = shrink(program, still, budget, told, reached=reached, levers=limits.levers, pulses=limits.pulses)
     except KeyboardInterrupt:
         stopped = True
     except (_OutOfTimeError, TargetError):

@@ -28,9 +28,9 @@ from oracles import spec
 if TYPE_CHECKING:
     from fuzz.devices import DeviceClass
 
-#: Levers that change how, but never whether, a buffer is used. Others may hold buffers back, so they are
-#: moved only for a moment. The first value of every lever is the one at which it changes nothing.
-HARMLESS = frozenset({"order", "batch", "publish", "signal", "junk"})
+#: Levers that hold buffers back, so they are moved only for a moment. All others change how a buffer is used,
+#: or how soon, but never whether.
+HOLDING = frozenset({"hold", "suspend", "pause", "fail"})
 
 #: All outstanding buffers of a program together, in bytes.
 MEMORY = 1 << 20
@@ -58,8 +58,8 @@ class Facts:
         self.sizes = {spec.SPLIT: limits.split_sizes, spec.PACKED: limits.packed_sizes}
         self.small = {layout: _between(sizes, 2, 8) for layout, sizes in self.sizes.items()}
         self.medium = {layout: _between(sizes, 9, 64) for layout, sizes in self.sizes.items()}
-        self.harmless = [lever for lever in limits.levers if lever[0] in HARMLESS]
-        self.holding = [(name, values) for name, values in limits.levers if name not in HARMLESS]
+        self.harmless = [lever for lever in limits.levers if lever[0] not in HOLDING]
+        self.holding = [lever for lever in limits.levers if lever[0] in HOLDING]
         self.neutral = {name: values[0] for name, values in limits.levers}
         self.restarts = [action for action in ("reset", "queue_reset", "restart") if action in limits.actions]
         self.phases: list[Phase] = []  # filled in by fuzz.phases, which knows them
@@ -141,6 +141,8 @@ class Draft:
         self.asleep = (0, 1, 2, 4)[integer(0, 3)] if "asleep" in limits.actions else 0
         self.held = integer(0, 4)
         self.forced = integer(0, 7) == 7  # whether some notifications are sent though the device wants none
+        #: of sixteen notifications, how many are followed by something that happens on the other side
+        self.stirred = (0, 1, 2, 4)[integer(0, 3)] if limits.pulses else 0
         self.moved: dict[str, str] = {}  # levers that are not neutral
         self.blocked = False
         for name, values in known.harmless:
@@ -261,6 +263,14 @@ class Draft:
     def notify(self, ring: Ring) -> None:
         """Notify if the device wants it; rarely in any case."""
         self.steps.append(Notify(True, ring.queue) if self.forced and self.integer(0, 3) == 3 else ring.notify)
+        if self.stirred and self.integer(0, 15) < self.stirred:
+            self.pulse()
+
+    def pulse(self) -> None:
+        """Something happens on the device's other side, once."""
+        pulses = self.known.limits.pulses
+        name, values = pulses[self.integer(0, len(pulses) - 1)]
+        self.steps.append(_lever(name, values[self.integer(0, len(values) - 1)]))
 
     def receive(self, ring: Ring, count: int) -> None:
         """Receive *count* of the outstanding buffers."""
@@ -293,10 +303,10 @@ class Draft:
             del self.moved[name]
         else:
             self.moved[name] = value
-        self.blocked = any(other not in HARMLESS for other in self.moved)
+        self.blocked = any(other in HOLDING for other in self.moved)
 
     def release(self) -> None:
         """Move the levers back that hold buffers."""
         if self.blocked:
-            for name in [name for name in self.moved if name not in HARMLESS]:
+            for name in [name for name in self.moved if name in HOLDING]:
                 self.lever(name, self.known.neutral[name])

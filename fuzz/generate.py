@@ -90,8 +90,7 @@ class _Uniform:
         integer = self.choices.integer
         limits = self.limits
         kinds = [*_STEPS, *(kind for action, kind in _ACTIONS.items() if action in limits.actions)]
-        if limits.levers:
-            kinds.append(Lever)
+        kinds += [Lever for moves in (limits.levers, limits.pulses) if moves]
         steps: list[Step] = []
         stop = integer(0, limits.steps)
         while len(steps) < limits.steps and integer(0, stop):
@@ -120,7 +119,8 @@ class _Uniform:
         if kind is Restart:
             return Restart(number)
         if kind is Lever:
-            name, values = self.limits.levers[integer(0, len(self.limits.levers) - 1)]
+            moves = (*self.limits.levers, *self.limits.pulses)
+            name, values = moves[integer(0, len(moves) - 1)]
             return Lever(name, values[integer(0, len(values) - 1)])
         return Reset()
 
@@ -156,7 +156,8 @@ def exhaustive(limits: Limits, steps: int, sizes: tuple[int, ...] = (1, 2)) -> I
     """Every program of 1..*steps* steps over a small alphabet, on one ring of each of *sizes*.
 
     Each program ends in a step that can show something (a notification or a receive), and has no step that
-    the executor would leave out. Levers stay where they are; elements are one byte long.
+    the executor would leave out. Levers stay where they are, and nothing happens on the other side; elements
+    are one byte long.
     """
     for choices in Exhaustive().rounds():
         made = _tiny(choices, limits, steps, sizes)

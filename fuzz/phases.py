@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from fuzz.choices import Choices
 from fuzz.draft import Draft, Facts, Phase, Ring, facts
+from fuzz.pieces import approach, batch, collect, drain, how_many
 from fuzz.program import Limits, Program, QueueReset, Reset, Restart, Suppress
 from oracles import spec
 
@@ -54,6 +55,8 @@ def _possible(known: Facts) -> list[Phase]:
         actions.add("awkward")
     if known.limits.levers:
         actions.add("levers")
+    if known.limits.pulses:
+        actions.add("pulses")
     return [phase for phase, action in _PHASES if action in actions]
 
 
@@ -65,84 +68,20 @@ def _feed(draft: Draft, ring: Ring) -> None:
         draft.notify(receiving)
 
 
-# --- pieces of phases ---
-
-
-def _count(draft: Draft, most: int) -> int:
-    """How many, at most *most* (> 0): powers of two, all, all but one; or anything."""
-    integer = draft.integer
-    kind = integer(0, 7)
-    if kind < 2:
-        return integer(1, min(most, 4))
-    if kind < 4:
-        return min(2, most)
-    if kind == 4:
-        return min(1 << integer(0, most.bit_length()), most)
-    if kind == 5:
-        return integer(1, most)
-    return most if kind == 6 else max(1, most - 1)
-
-
-def _batch(draft: Draft, ring: Ring, count: int) -> None:
-    """Up to *count* buffers and a notification, made available in one step or one by one."""
-    if draft.integer(0, 3) < draft.held:
-        draft.supplies(ring, count - 1, True)
-        draft.supply(ring, not draft.integer(0, 3))
-    else:
-        draft.supplies(ring, count)
-    draft.notify(ring)
-
-
-def _collect(draft: Draft, ring: Ring) -> None:
-    """Receive all, all in several portions, a part, or nothing."""
-    integer = draft.integer
-    kind = integer(0, 5)
-    left = len(ring.out)
-    if kind == 5 or not left:
-        return
-    if kind < 3 or left == 1:
-        draft.receive(ring, left)
-    elif kind == 3:
-        draft.receive(ring, integer(1, left - 1))
-    else:
-        for _ in range(min(left, 6)):
-            portion = integer(1, 2)
-            if portion < left:
-                draft.receive(ring, portion)
-                left -= portion
-        draft.receive(ring, left)
-
-
-def _drain(draft: Draft, ring: Ring) -> None:
-    """Receive whatever is outstanding."""
-    if ring.out:
-        draft.notify(ring)
-        draft.receive(ring, len(ring.out))
-
-
-def _approach(draft: Draft, ring: Ring, before: int) -> int:
-    """Bring the next descriptor to *before* places before the ring's end, with the ring empty."""
-    _drain(draft, ring)
-    ahead = (ring.size - before - ring.position) % ring.size
-    if ahead and ring.free == ring.size and draft.exactly(ring, ahead):
-        _drain(draft, ring)
-    return ring.size - ring.position % ring.size
-
-
 # --- phases ---
 
 
 def burst(draft: Draft, ring: Ring) -> None:
     """Several buffers at once, and what comes of them."""
-    _batch(draft, ring, _count(draft, ring.free or 1))
-    _collect(draft, ring)
+    batch(draft, ring, how_many(draft, ring.free or 1))
+    collect(draft, ring)
 
 
 def single(draft: Draft, ring: Ring) -> None:
     """One buffer after the other, each waited for: up to a lap and a bit."""
-    for _ in range(_count(draft, min(ring.size + 1, 12))):
+    for _ in range(how_many(draft, min(ring.size + 1, 12))):
         if not draft.supply(ring):
-            _drain(draft, ring)
+            drain(draft, ring)
             continue
         draft.notify(ring)
         draft.receive(ring, 1)
@@ -152,7 +91,7 @@ def fill(draft: Draft, ring: Ring) -> None:
     """Until not one descriptor is free."""
     integer = draft.integer
     if integer(0, 1):
-        _drain(draft, ring)
+        drain(draft, ring)
     if ring.free > 24:
         draft.exactly(ring, ring.free - integer(1, 16))
     if integer(0, 3) < 3:
@@ -165,38 +104,38 @@ def fill(draft: Draft, ring: Ring) -> None:
     if ring.free:  # what is left is less than any shape takes, or a device class had nothing small
         draft.exactly(ring, ring.free)
     draft.notify(ring)
-    _collect(draft, ring)
+    collect(draft, ring)
 
 
 def full_chain(draft: Draft, ring: Ring) -> None:
     """One chain of exactly as many descriptors as the ring has, and the buffer after it."""
-    _drain(draft, ring)
+    drain(draft, ring)
     if ring.free == ring.size and (ring.size <= 16 or draft.integer(0, 2) == 2):
         draft.exactly(ring, ring.size)
-        _drain(draft, ring)
-    _batch(draft, ring, _count(draft, min(3, ring.free or 1)))
-    _collect(draft, ring)
+        drain(draft, ring)
+    batch(draft, ring, how_many(draft, min(3, ring.free or 1)))
+    collect(draft, ring)
 
 
 def seam(draft: Draft, ring: Ring) -> None:
     """A chain over the end of the ring, alone or in a batch."""
     integer = draft.integer
     size = ring.size
-    before = _approach(draft, ring, integer(1, min(3, size)))
+    before = approach(draft, ring, integer(1, min(3, size)))
     if before < ring.free:
         if before > 1 and integer(0, 1):
             draft.exactly(ring, 1, bool(integer(0, 1)))
             before -= 1
         draft.exactly(ring, integer(before + 1, min(ring.free, before + 3)), bool(integer(0, 1)))
-    _batch(draft, ring, integer(1, 3))
-    _collect(draft, ring)
+    batch(draft, ring, integer(1, 3))
+    collect(draft, ring)
 
 
 def across(draft: Draft, ring: Ring) -> None:
     """A batch that begins shortly before the end of the ring and goes on behind it."""
-    before = _approach(draft, ring, _count(draft, min(ring.size, 8)))
-    _batch(draft, ring, min(before + draft.integer(0, 2), 16))
-    _collect(draft, ring)
+    before = approach(draft, ring, how_many(draft, min(ring.size, 8)))
+    batch(draft, ring, min(before + draft.integer(0, 2), 16))
+    collect(draft, ring)
 
 
 def lap(draft: Draft, ring: Ring) -> None:
@@ -204,10 +143,10 @@ def lap(draft: Draft, ring: Ring) -> None:
     size = ring.size
     part = (size, max(1, size - 1), (size >> 1) + 1, min(3, size))[draft.integer(0, 3)]
     for _ in range(draft.integer(1, 3) if size <= 16 else 1):
-        _drain(draft, ring)
+        drain(draft, ring)
         if part <= ring.free:
             draft.exactly(ring, part)
-    _drain(draft, ring)
+    drain(draft, ring)
 
 
 def sawtooth(draft: Draft, ring: Ring) -> None:
@@ -226,9 +165,9 @@ def sleepy(draft: Draft, ring: Ring) -> None:
     """Wait for a used buffer notification, perhaps asking for it late; the ring's end in between, perhaps."""
     integer = draft.integer
     if integer(0, 1) and (ring.size <= 16 or integer(0, 3) == 3):
-        _approach(draft, ring, integer(1, min(ring.size, 3)))
+        approach(draft, ring, integer(1, min(ring.size, 3)))
     at = len(draft.steps)
-    _batch(draft, ring, _count(draft, ring.free or 1))
+    batch(draft, ring, how_many(draft, ring.free or 1))
     draft.steps.insert(at, _suppression(draft, ring))
     if ring.out:
         count = len(ring.out) if integer(0, 1) else integer(1, len(ring.out))
@@ -243,15 +182,15 @@ def late(draft: Draft, ring: Ring) -> None:
     if not draft.event_idx:
         sleepy(draft, ring)
         return
-    before = _approach(draft, ring, integer(1, min(ring.size, 3)))
+    before = approach(draft, ring, integer(1, min(ring.size, 3)))
     after = integer(0, 1)
     draft.suppress(ring, "event", min(before + after, ring.size - 1))
     slots = before + after + integer(0, 2)
     if 0 < slots <= ring.free and integer(0, 1):
         draft.exactly(ring, slots, bool(integer(0, 1)))
-        _batch(draft, ring, 1)
+        batch(draft, ring, 1)
     else:
-        _batch(draft, ring, slots)
+        batch(draft, ring, slots)
     draft.receive(ring, len(ring.out) or 1)
 
 
@@ -275,8 +214,8 @@ def silent(draft: Draft, ring: Ring) -> None:
     """Notifications off, while buffers are used; then on again."""
     draft.suppress(ring, "disable")
     asleep, draft.asleep = draft.asleep, 0
-    _batch(draft, ring, _count(draft, min(ring.free, 6) or 1))
-    _collect(draft, ring)
+    batch(draft, ring, how_many(draft, min(ring.free, 6) or 1))
+    collect(draft, ring)
     draft.asleep = asleep
     draft.suppress(ring, "enable")
     if draft.integer(0, 1) and draft.supply(ring):
@@ -288,17 +227,17 @@ def awkward(draft: Draft, ring: Ring) -> None:
     """Reset or restart with buffers in every state; several short lives, in which all counters are small."""
     integer = draft.integer
     if integer(0, 2) == 2:
-        _drain(draft, ring)
+        drain(draft, ring)
     for _ in range(integer(1, 3)):
         _half_done(draft, ring)
         _again(draft, ring)
         draft.release()
         if integer(0, 1):
-            _batch(draft, ring, integer(1, 4))
-            _collect(draft, ring)
+            batch(draft, ring, integer(1, 4))
+            collect(draft, ring)
     if integer(0, 2) == 2:
         single(draft, ring)
-    _drain(draft, ring)
+    drain(draft, ring)
 
 
 def _half_done(draft: Draft, ring: Ring) -> None:
@@ -308,11 +247,11 @@ def _half_done(draft: Draft, ring: Ring) -> None:
     if holding and integer(0, 2):
         name, values = holding[integer(0, len(holding) - 1)]
         draft.lever(name, values[integer(1, len(values) - 1) if integer(0, 1) else 1])
-        _batch(draft, ring, integer(2, 4))
+        batch(draft, ring, integer(2, 4))
     else:
-        _batch(draft, ring, _count(draft, min(ring.free, 6) or 1))
+        batch(draft, ring, how_many(draft, min(ring.free, 6) or 1))
     if integer(0, 1):
-        _collect(draft, ring)
+        collect(draft, ring)
     elif integer(0, 3) == 3:
         draft.supply(ring, bool(integer(0, 1)))
 
@@ -337,7 +276,7 @@ def gap(draft: Draft, ring: Ring) -> None:
     """A buffer that comes just when the device believes that there is none."""
     integer = draft.integer
     if integer(0, 1):
-        _drain(draft, ring)
+        drain(draft, ring)
     draft.supplies(ring, integer(1, 3))
     if ring.free and ring.palette:
         shape = ring.palette[0]
@@ -355,6 +294,28 @@ def levers(draft: Draft, ring: Ring) -> None:
     name, values = known[draft.integer(0, len(known) - 1)]
     draft.lever(name, values[draft.integer(0, len(values) - 1)])
     burst(draft, ring)
+
+
+def pulses(draft: Draft, ring: Ring) -> None:
+    """Something happens on the other side, once or several times: buffers wait for it, or come too late for it."""
+    integer = draft.integer
+    early = integer(0, 3) == 3
+    count = integer(1, 4)
+    if early:
+        for _ in range(count):
+            draft.pulse()
+    waiting = {ring.queue: ring}
+    for _ in range(integer(0, min(len(draft.rings) - 1, 2))):
+        other = draft.rings[integer(0, len(draft.rings) - 1)]
+        waiting[other.queue] = other
+    for other in waiting.values():
+        batch(draft, other, how_many(draft, min(other.free, 6) or 1))
+    if not early:
+        for _ in range(count):
+            draft.pulse()
+    for other in waiting.values():
+        if other.out:
+            draft.receive(other, min(count, len(other.out)) if integer(0, 2) else len(other.out))
 
 
 def loose(draft: Draft, ring: Ring) -> None:
@@ -388,6 +349,8 @@ _PHASES: tuple[tuple[Phase, str], ...] = (
     (silent, ""),
     (loose, ""),
     (levers, "levers"),
+    (pulses, "pulses"),
+    (pulses, "pulses"),
     (sleepy, "asleep"),
     (late, "asleep"),
     (gap, "gap"),

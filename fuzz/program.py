@@ -104,13 +104,19 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Lever:
-    """Move a lever of the target: how it behaves within what is legal. Targets without it ignore the step."""
+    """Move a lever of the target: how it behaves within what is legal, or what happens on its other side.
+
+    A pulse (see ``Limits.pulses``) is such a step, too. Targets that don't know it ignore it.
+    """
 
     name: str
     value: str
 
 
 Step = Union[Supply, Publish, Notify, Receive, Suppress, Reset, QueueReset, Restart, Lever]
+
+#: Names of levers, and the values of each. The first value is the one at which a lever changes nothing.
+Levers = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,8 @@ class Limits:
     queues: int = 1
     #: steps beyond supply, publish, notify, receive, suppress
     actions: frozenset[str] = frozenset({"reset", "queue_reset", "restart", "gap", "start", "asleep"})
-    levers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    levers: Levers = ()
+    pulses: Levers = ()  # what can be made to happen once, the simplest value first: a frame comes in, a key is pressed
     mixed_indirect: bool = True  # direct descriptors followed by an indirect one (A13 of the ambiguities)
     longest_table: int = 0  # most entries of an indirect table beyond the queue size rule; 0: the queue size
     empty_elements: bool = False

@@ -12,9 +12,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fuzz.program import Lever, Notify, Program, Publish, QueueReset, Receive, Reset, Restart, Step, Supply, Suppress
-from fuzz.simpler import (
+from fuzz.program import (
+    Lever,
     Levers,
+    Notify,
+    Program,
+    Publish,
+    QueueReset,
+    Receive,
+    Reset,
+    Restart,
+    Step,
+    Supply,
+    Suppress,
+)
+from fuzz.simpler import (
     alone,
     calm,
     earlier,
@@ -59,13 +71,14 @@ def shrink(
     *,
     reached: int | None = None,
     levers: Levers = (),
+    pulses: Levers = (),
 ) -> Shrunk:
     """Make *program* smaller as long as *still* says that it shows the same thing; at most *budget* executions.
 
     *progress* is told of each smaller program. *reached*: how many steps had begun when it showed, if known.
-    *levers*: those of the target's limits, so that their simplest values can be tried.
+    *levers* and *pulses*: those of the target's limits, so that their simplest values can be tried.
     """
-    work = _Shrinker(program, still, budget, progress, levers)
+    work = _Shrinker(program, still, budget, progress, levers, pulses)
     try:
         work.jumps(reached)
         while work.round():
@@ -80,14 +93,17 @@ class _SpentError(Exception):
 
 
 class _Shrinker:
-    def __init__(self, program: Program, still: Still, budget: int, progress: Progress | None, levers: Levers) -> None:
+    def __init__(
+        self, program: Program, still: Still, budget: int, progress: Progress | None, levers: Levers, pulses: Levers
+    ) -> None:
         self.best = program
         self.executions = 0
         self._still = still
         self._budget = budget
         self._progress = progress
         self._levers = levers
-        self._measure = measure(program, levers)
+        self._pulses = pulses
+        self._measure = measure(program, levers, pulses)
         self._failed: set[Program] = set()
         self._speaker: DeviceClass | None = None
 
@@ -96,7 +112,7 @@ class _Shrinker:
         candidate = tidy(candidate)
         if candidate in self._failed:
             return False
-        size = measure(candidate, self._levers)
+        size = measure(candidate, self._levers, self._pulses)
         if size >= self._measure:
             return False
         if self.executions >= self._budget:
@@ -143,7 +159,7 @@ class _Shrinker:
         steps = self.best.steps
         length = 3
         while length < len(steps) * 3 // 4:
-            if self.steps((*_standing(steps[:-length]), *steps[-length:])):
+            if self.steps((*_standing(steps[:-length], self._pulses), *steps[-length:])):
                 return
             length *= 2
 
@@ -208,7 +224,7 @@ class _Shrinker:
     def _one(self, place: int) -> bool:
         steps = self.best.steps
         step = steps[place]
-        others = values(step, self._levers) if isinstance(step, Lever) else simpler(step)
+        others = values(step, self._levers, self._pulses) if isinstance(step, Lever) else simpler(step)
         return any(
             self.steps((*steps[:place], other, *steps[place + 1 :])) for other in others if self._is_spoken(other)
         )
@@ -231,7 +247,7 @@ class _Shrinker:
             pass
         self.first(resized(self.best))
         self.first(tighter(self.best))
-        self.better(levers_first(self.best))
+        self.better(levers_first(self.best, self._pulses))
         while self.first(earlier(self.best)):
             pass
         self._queues()
@@ -260,12 +276,14 @@ def _belong(first: Step, second: Step) -> bool:
     return isinstance(first, Supply) and isinstance(second, Receive) and first.queue == second.queue
 
 
-def _standing(steps: tuple[Step, ...]) -> list[Step]:
+def _standing(steps: tuple[Step, ...], pulses: Levers) -> list[Step]:
     """The levers and suppressions that are in force after *steps*."""
+    events = dict(pulses)
     last: dict[tuple[str, int | None], Step] = {}
     for step in steps:
         if isinstance(step, Lever):
-            last[step.name, None] = step
+            if step.name not in events:
+                last[step.name, None] = step
         elif isinstance(step, Suppress):
             last["", step.queue] = step
     return list(last.values())

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from fuzz.program import (
     Lever,
+    Levers,
     Notify,
     Program,
     Publish,
@@ -26,18 +27,17 @@ from fuzz.program import (
 )
 from oracles import spec
 
-Levers = tuple[tuple[str, tuple[str, ...]], ...]  # as in Limits.levers
-
 #: Sizes worth trying, the smallest first; larger ones go down by halves.
 _SIZES = {spec.SPLIT: (1, 2, 4, 8, 16), spec.PACKED: (1, 2, 3, 4, 5, 7, 8, 16)}
 
 
-def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
+def measure(program: Program, levers: Levers = (), pulses: Levers = ()) -> tuple[int, ...]:
     """Order of preference: steps, queues, bytes and elements, ring sizes, then what isn't as usual.
 
     Finer than ``weight``: any move of the shrinker makes it smaller, so shrinking ends.
     """
-    ranks = {(name, value): rank for name, known in levers for rank, value in enumerate(known)}
+    ranks = {(name, value): rank for name, known in (*levers, *pulses) for rank, value in enumerate(known)}
+    events = dict(pulses)
     numbers = 0
     odd = sum(queue.start for queue in program.queues)
     waiting = 0  # steps since the last notification that a reception could as well stand before
@@ -59,7 +59,7 @@ def measure(program: Program, levers: Levers = ()) -> tuple[int, ...]:
         elif isinstance(step, Restart):
             waiting += 1
         elif isinstance(step, Lever):
-            odd += place + ranks.get((step.name, step.value), 0)  # levers stand first
+            odd += ranks.get((step.name, step.value), 0) + (0 if step.name in events else place)  # levers stand first
     sizes = sum(queue.size for queue in program.queues)
     features = program.features.bit_count()
     # Counters begin at 0, or near to where something happens to them.
@@ -87,11 +87,11 @@ def earlier(program: Program) -> Iterator[Program]:
             yield replace(program, steps=(*steps[:place], second, first, *steps[place + 2 :]))
 
 
-def values(step: Step, levers: Levers) -> Iterator[Step]:
-    """The same lever at values that stand before its own; the first of all is where it changes nothing."""
-    if isinstance(step, Lever):
-        known = dict(levers).get(step.name, ())
-        for value in known[1 : known.index(step.value)] if step.value in known else ():
+def values(step: Lever, levers: Levers, pulses: Levers = ()) -> Iterator[Step]:
+    """The same lever or pulse at values that stand before its own; at its first, a lever changes nothing."""
+    for least, moves in ((1, levers), (0, pulses)):
+        known = dict(moves).get(step.name, ())
+        for value in known[least : known.index(step.value)] if step.value in known else ():
             yield Lever(step.name, value)
 
 
@@ -319,10 +319,12 @@ def resized(program: Program) -> Iterator[Program]:
             yield replace(program, queues=tuple(queues), steps=steps)
 
 
-def levers_first(program: Program) -> Program:
+def levers_first(program: Program, pulses: Levers = ()) -> Program:
     """All levers moved before anything else happens."""
-    levers = tuple(step for step in program.steps if isinstance(step, Lever))
-    return replace(program, steps=levers + tuple(step for step in program.steps if not isinstance(step, Lever)))
+    events = dict(pulses)
+    levers = [step for step in program.steps if isinstance(step, Lever) and step.name not in events]
+    others = [step for step in program.steps if not isinstance(step, Lever) or step.name in events]
+    return replace(program, steps=(*levers, *others))
 
 
 def on_queue(step: Step) -> int | None:

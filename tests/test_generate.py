@@ -34,6 +34,7 @@ LEVERS = (
     ("hold", ("0", "1", "2", "all")),
     ("batch", ("1", "2", "3", "all")),
 )
+PULSES = (("frame", ("1", "60", "1514")), ("key", ("a",)))
 LIMITS = Limits(levers=LEVERS)
 
 # --- choices ----------------------------------------------------------------------------------------------------------
@@ -160,6 +161,7 @@ KINDS = [
     Limits(layouts=("split",), in_order=(False,), split_sizes=(1,), steps=10),
     Limits(queues=3, empty_elements=True, longest_element=7, features=spec.INDIRECT_DESC, mixed_indirect=False),
     Limits(split_sizes=(256, 32768), packed_sizes=(256, 32767), actions=frozenset({"queue_reset", "start"})),
+    Limits(queues=2, levers=LEVERS, pulses=PULSES),
 ]
 
 
@@ -198,7 +200,7 @@ def check_step(step, made: Program, limits: Limits):
     elif isinstance(step, Suppress):
         assert step.mode != "event" or made.features & spec.EVENT_IDX
     elif isinstance(step, Lever):
-        assert step.value in dict(limits.levers)[step.name]
+        assert step.value in dict((*limits.levers, *limits.pulses))[step.name]
 
 
 def slots_of(step: Supply) -> int:
@@ -264,6 +266,36 @@ def test_requests_of_a_device_class_are_real_and_fit(limits):
     if limits.device == "net":  # what is sent comes back only into room that was supplied
         received, sent = (sum(count for key, count in used.items() if key[0] == queue) for queue in (0, 1))
         assert 0.5 < received / sent < 2
+
+
+@pytest.mark.parametrize("make", [directed, uniform])
+def test_pulses_come_among_buffers_and_before_them(make):
+    limits = Limits(queues=2, pulses=PULSES)
+    values: Counter[Lever] = Counter()
+    inside = before = 0
+    for seed in range(400):
+        steps = make(Seeded(seed), limits).steps
+        places = [place for place, step in enumerate(steps) if isinstance(step, Lever)]
+        values.update(step for step in steps if isinstance(step, Lever))
+        waiting = [any(isinstance(step, Supply) for step in steps[:place]) for place in places]
+        inside += any(waiting)
+        before += not all(waiting)
+    assert set(values) == {Lever(name, value) for name, known in PULSES for value in known}
+    assert inside > 100
+    assert before > 10
+
+
+def test_a_lever_that_holds_back_does_so_for_a_phase_and_others_stay_moved():
+    """The names decide; what can be made to happen once leaves nothing to move back."""
+    limits = Limits(levers=(("suspend", ("off", "on")), ("latency", ("0", "1"))), pulses=PULSES)
+    ends: Counter[tuple[str, str]] = Counter()
+    for seed in range(200):
+        made = directed(Seeded(seed), limits)
+        stand = {step.name: step.value for step in made.steps if isinstance(step, Lever) and step.name not in dict(PULSES)}
+        ends.update(stand.items())
+    assert ends["suspend", "off"] > 20
+    assert not ends["suspend", "on"]
+    assert ends["latency", "1"] > 20
 
 
 # --- the mixture ------------------------------------------------------------------------------------------------------

@@ -156,6 +156,33 @@ DEFECTS = [
     ),
     Defect(counter_wraps, SPLIT, "queue split 1 start=65534\nfeatures version_1\nsupply in:1\nsupply in:1\n"),
 ]
+def after_two_frames(program: Program) -> bool:
+    """A buffer behind two frames of more than a byte each, of which the lever lets pass more than one."""
+    frames = 0
+    many = False
+    for step in program.steps:
+        if isinstance(step, Lever):
+            frames += step.name == "frame" and step.value != "1"
+            many = step.value != "fifo" if step.name == "order" else many
+        elif isinstance(step, Supply) and frames > 1 and many:
+            return True
+    return False
+
+
+PULSES = (("frame", ("1", "60", "1514")),)
+
+
+def test_pulses_stay_where_they_are_and_get_simple_values():
+    limits = Limits(layouts=("split",), levers=LEVERS, pulses=PULSES)
+    ends = {}
+    for program in islice((made for made in programs(1, limits) if after_two_frames(made)), 10):
+        shrunk = shrink(program, after_two_frames, levers=LEVERS, pulses=PULSES)
+        assert shrunk.complete
+        ends[dump(shrunk.program)] = True
+    body = "queue split 1\nfeatures version_1\nlever order=lifo\nlever frame=60\nlever frame=60\nsupply in:1\n"
+    assert list(ends) == [HEAD + body]
+
+
 by_name = pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.shows.__name__)
 
 

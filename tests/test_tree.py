@@ -39,7 +39,7 @@ IMPURE = frozenset(
 )
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
-    "choices draft encoding generate mutate phases program reader shapes shrink simpler strategies".split()
+    "choices draft encoding generate mutate phases pieces program reader shapes shrink simpler strategies".split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
 AT_ONCE = frozenset({"click"})
