@@ -27,8 +27,17 @@ class Known:
     missing: str = ""
 
 
-def make(words: str) -> Target:
-    """The target that *words* name. Raises UsageTrouble if no target is called so, TargetError if it can't be used."""
+def make(words: str, qemu: str = "") -> Target:
+    """The target that *words* name; *qemu*: the command that starts QEMU, if not the usual one.
+
+    Raises UsageTrouble if no target is called so, TargetError if it can't be used.
+    """
+    if words.startswith("qemu:"):
+        from fuzz.targets.qemu.target import make as make_qemu
+
+        return make_qemu(words, qemu)
+    if qemu:
+        raise UsageTrouble(f"--qemu names the QEMU of targets qemu:DEVICE; {words} is none")
     if words == "model" or words.startswith("model:"):
         return _model(words)
     if _ADDRESSED.match(words) or words in _presets():
@@ -71,7 +80,7 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    names = ["model", *_presets(), "vhost-user:PATH", "exec:COMMAND"]
+    names = ["model", *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
     return _closest(words, names) if words in names else heads[head]
@@ -85,6 +94,12 @@ def known() -> Iterator[Known]:
     yield Known("model:FAULT", "the same with a planted fault; they are listed below")
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
+    from fuzz.targets.qemu.target import PROGRAM
+    from fuzz.targets.qemu.target import available as has_qemu
+
+    missing = "" if has_qemu() else f"{PROGRAM} is not installed (Debian: qemu-system-x86)"
+    text = "a QEMU device through qtest, such as qemu:virtio-blk-pci,in_order=on,packed=on; --qemu names another QEMU"
+    yield Known("qemu:DEVICE", text, "device", missing)
     for name, preset in PRESETS.items():
         missing = ""
         try:

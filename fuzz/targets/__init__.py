@@ -27,6 +27,10 @@ class TargetHung(Exception):
     """The target answers no request any more (control messages; used buffers are the oracle's business)."""
 
 
+class TargetBroken(Exception):
+    """The device says that it needs a reset (2.1.2), though the driver kept every rule. One line, with its words."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
     """Where a queue lies: offsets into the session's memory; positions to start from (3.1.1 step 7).

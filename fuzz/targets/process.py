@@ -101,6 +101,7 @@ class Process:
         self._owner = os.getpid()
         self._output = -1
         self._since = 0  # where the output of the child that runs begins
+        self._numbers: dict[str, int] = {}  # of the descriptors that the child got
         self.path = ""  # of the socket; '' before the first start
         self.starts = 0
 
@@ -110,6 +111,11 @@ class Process:
         return shlex.join(self._replace(word) for word in self._template)
 
     @property
+    def template(self) -> list[str]:
+        """The command as it was given, with its placeholders."""
+        return self._template
+
+    @property
     def pid(self) -> int:
         """Of the child, or 0 if there is none."""
         return self._child.pid if self._child else 0
@@ -117,7 +123,17 @@ class Process:
     def _replace(self, word: str) -> str:
         if self._folder is None:
             return word
-        return word.replace("{socket}", self.path).replace("{folder}", self._folder)
+        word = word.replace("{socket}", self.path).replace("{folder}", self._folder)
+        for name, number in self._numbers.items():
+            word = word.replace(f"{{{name}}}", str(number))
+        return word
+
+    @property
+    def folder(self) -> Path:
+        """The child's folder, made if there is none yet. Raises TargetError."""
+        if self._folder is None:
+            self._make_folder()
+        return Path(self._folder or "")
 
     def _make_folder(self) -> None:
         base = tempfile.gettempdir()
@@ -139,9 +155,13 @@ class Process:
         except OSError as error:
             raise TargetError(f"can't prepare {self._folder}: {error.strerror}") from None
 
-    def start(self) -> None:
-        """Start the child, ending one that runs. Returns at once: see connect(). Raises TargetError."""
+    def start(self, descriptors: Mapping[str, int] | None = None) -> None:
+        """Start the child, ending one that runs. Returns at once: see connect(). Raises TargetError.
+
+        It inherits *descriptors*; their numbers replace ``{NAME}`` in the command.
+        """
         self.end()
+        self._numbers = dict(descriptors or {})
         if self._folder is None:
             self._make_folder()
         self.trim()
@@ -157,6 +177,7 @@ class Process:
                 stdout=self._output,
                 stderr=self._output,
                 env=environment,
+                pass_fds=list(self._numbers.values()),
                 preexec_fn=death_signal(),  # noqa: PLW1509  # two system calls, nothing that could need a lock
                 process_group=0,  # a Ctrl-C at the terminal is ours, and its children end with it
             )

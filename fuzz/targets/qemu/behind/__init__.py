@@ -73,6 +73,10 @@ class Behind:
     def __init__(self) -> None:
         self.monitor: Monitor  # of the QEMU that runs
 
+    def memory(self, megabytes: int) -> str:
+        """QEMU's option -m for so much memory."""
+        return f"{megabytes}M"
+
     def before(self, given: Mapping[str, str]) -> list[str]:
         """QEMU's options that must stand before its -device; *given*: properties that the user wrote.
 

@@ -1,0 +1,233 @@
+"""A device in QEMU as the driver sees it: memory, doorbells, interrupts, resets.
+
+Turns every way in which a QEMU can fail into the exceptions of the target interface: it ended, its main
+loop hangs, the device says that it needs a reset. Must not know programs, or which device it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from fuzz.targets import QueueConfig, TargetBroken, TargetDied, TargetError, TargetHung
+from fuzz.targets.qemu import transport
+from fuzz.targets.qemu.machine import Machine
+from fuzz.targets.qemu.qtest import Closed, QtestError, Silent
+from fuzz.targets.qemu.transport import NEEDS_RESET
+from oracles import spec
+from oracles.trace import Called, Stored
+
+_LAST_BREATH = 2.0  # seconds a process may take to end after its sockets closed (it may be dumping core)
+_SHORT = 0.001  # seconds: waits up to this one are one round trip
+_NAP = 0.0002  # seconds between looks in longer ones
+_SIGN_OF_LIFE = 0.25  # seconds without a reply after which we ask for one
+
+
+class Owner(Protocol):
+    """The target, as its session needs it."""
+
+    name: str
+    accept: int  # feature bits of the device class, negotiated wherever offered
+
+    def ended(self, well: bool) -> None:
+        """The session is over; not *well*: whatever runs must not serve another."""
+        ...
+
+
+class QemuSession:
+    """From one device reset to the next. Raises TargetError, TargetDied, TargetHung or TargetBroken."""
+
+    proof = 8
+    unsettled = False
+
+    def __init__(self, owner: Owner, machine: Machine) -> None:
+        self._owner = owner
+        self._machine = machine
+        self._qtest = machine.qtest
+        self._transport = machine.transport
+        self._behind = machine.behind
+        self.shared = machine.transport.shared
+        self.address = machine.address
+        self.memory = machine.window()
+        self._landing = machine.landing()
+        self._pending: set[int] = set()  # with a shared interrupt: queues that have not been told of it
+        self._queues = 0
+        self._features = 0
+        self._broken = False
+        self._closed = False
+        with self._talking():
+            self._behind.fresh()
+
+    # --- what goes wrong ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Turn what a conversation may raise into what a session may raise."""
+        try:
+            yield
+        except (TargetHung, TargetDied, TargetBroken):
+            self._broken = True
+            raise
+        except TargetError as error:
+            self._broken = True
+            raise TargetError(f"{self._owner.name}: {error}") from None
+        except QtestError as error:
+            self._broken = True
+            name = self._owner.name
+            if isinstance(error, Silent):
+                raise TargetHung(f"{name} {error}") from None
+            if isinstance(error, Closed):
+                end = self._machine.obituary(_LAST_BREATH)
+                raise TargetDied(f"{name} ended: {end}" if end else f"{name} {error}") from None
+            raise TargetError(f"{name} {error}") from None
+
+    def _needs_reset(self) -> None:
+        """Whether the device says that it can't go on, though nothing was done to it that is not allowed (2.1.2)."""
+        status = self._transport.status()
+        if status & NEEDS_RESET:
+            said = self._machine.last_word()
+            raise TargetBroken(f"{self._owner.name} sets DEVICE_NEEDS_RESET" + (f": {said}" if said else ""))
+
+    # --- the device ---------------------------------------------------------------------------------------------------
+
+    def start(self, features: int, queues: list[QueueConfig]) -> None:
+        """Negotiate *features*, which are ring features, and those of the class; start all *queues*."""
+        with self._talking():
+            offered = self._transport.offered()
+            missing = features & ~offered
+            if missing:
+                names = " ".join(spec.feature_names(missing)) or f"{missing:#x}"
+                raise TargetError(f"does not offer {names}")
+            self._features = features | offered & self._owner.accept
+            self._forget()
+            transport.start(self._qtest, self._transport, self._features, queues, self.address)
+        self._queues = len(queues)
+
+    def _forget(self) -> None:
+        """Interrupts of before."""
+        self._pending.clear()
+        for place in range(self._queues + 1):
+            self._landing[place] = 0
+        if self.shared:
+            self._transport.interrupts()
+
+    def notify(self, queue: int) -> None:
+        """Ring the doorbell. What QEMU answers is read when there is time."""
+        with self._talking():
+            self._qtest.post(self._transport.doorbell(queue))
+            self._qtest.flush()
+
+    def called(self, queue: int, seconds: float) -> bool:
+        """Whether an interrupt came for *queue*, waiting up to *seconds*; it is consumed.
+
+        With a shared interrupt it is told to each queue once.
+        """
+        if self._came(queue):
+            return True
+        if seconds <= 0:
+            return False
+        with self._talking():
+            if seconds <= _SHORT:
+                self._qtest.ping()  # the main loop runs in the meantime
+                if not self._came(queue):
+                    time.sleep(_NAP if seconds < _SHORT else 0)
+                return self._came(queue)
+            deadline = time.monotonic() + seconds
+            while (now := time.monotonic()) < deadline:
+                if now - self._qtest.replied > _SIGN_OF_LIFE:
+                    self._qtest.ping()
+                if self._came(queue):
+                    return True
+                time.sleep(_NAP)
+        return False
+
+    def _came(self, queue: int) -> bool:
+        self._behind.pump()
+        if self.shared:
+            return self._came_shared(queue)
+        landing = self._landing
+        if landing[0]:
+            landing[0] = 0
+            with self._talking():
+                self._needs_reset()
+        if landing[queue + 1]:
+            landing[queue + 1] = 0
+            return True
+        return False
+
+    def _came_shared(self, queue: int) -> bool:
+        with self._talking():
+            status = self._transport.interrupts()
+            if status & 1:
+                self._pending.update(range(self._queues))
+            if status & 2:
+                self._needs_reset()
+        if queue in self._pending:
+            self._pending.discard(queue)
+            return True
+        return False
+
+    def listen(self, observer: Callable[[int, Stored | Called], None]) -> bool:
+        """Nobody tells us what another process stores."""
+        return False
+
+    def stop(self, queue: int) -> int:
+        """A queue of a virtio-pci or virtio-mmio device can only be reset."""
+        raise TargetError(f"{self._owner.name}: a queue can't be stopped and started here, only reset")
+
+    def resume(self, queue: int, config: QueueConfig) -> None:
+        """Set up a queue that was reset."""
+        with self._talking():
+            self._landing[queue + 1] = 0
+            self._qtest.ask(*self._transport.enable(queue, config, self.address))
+
+    def reset(self) -> None:
+        """Device reset."""
+        with self._talking():
+            transport.reset(self._qtest, self._transport)
+        self._forget()
+
+    def reset_queue(self, queue: int) -> None:
+        """Reset one queue (2.6.1)."""
+        with self._talking():
+            self._transport.reset_queue(queue)
+
+    def lever(self, name: str, value: str) -> None:
+        """Move a lever of what stands behind the device, or let something happen there."""
+        with self._talking():
+            self._behind.lever(name, value)
+
+    def answer(self, queue: int, length: int | None) -> None:
+        """A device answers what its class answers."""
+
+    def at_gap(self, queue: int, action: Callable[[], None]) -> bool:
+        """When QEMU is between two looks, nobody knows."""
+        return False
+
+    def holding(self, queue: int) -> bool:
+        """Whether a lever holds requests back."""
+        return self._behind.holding()
+
+    def release(self) -> None:
+        """All levers as they were at the start."""
+        with self._talking():
+            self._behind.fresh()
+
+    def close(self) -> None:
+        """Reset the device and let go."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._broken:
+            try:
+                with self._talking():
+                    self._behind.fresh()
+                    transport.reset(self._qtest, self._transport)
+            except (TargetError, TargetDied, TargetHung, TargetBroken):
+                self._broken = True
+        for view in (self._landing, self.memory):
+            with suppress(BufferError):  # somebody still has a part of it; then it stays until they let go
+                view.release()
+        self._owner.ended(not self._broken)

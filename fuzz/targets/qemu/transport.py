@@ -1,0 +1,88 @@
+"""What both transports have in common: registers in guest address space, and the order of a set-up (3.1.1).
+
+A transport turns what is wanted into qtest commands; it waits for nothing unless it must know an answer.
+Must not know sessions, processes or programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from fuzz.targets import QueueConfig, TargetError
+from fuzz.targets.qemu.qtest import Qtest
+
+ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 64  # 2.1
+
+
+class Transport(Protocol):
+    """A device that was found, over one of the transports."""
+
+    shared: bool  # one interrupt for everything: who was meant, nobody can tell
+
+    def status(self) -> int:
+        """The device status field (2.1)."""
+        ...
+
+    def offered(self) -> int:
+        """Feature bits."""
+        ...
+
+    def queues(self) -> list[int]:
+        """The largest size of each queue there is."""
+        ...
+
+    def config(self, size: int) -> bytes:
+        """The first *size* bytes of the device configuration space."""
+        ...
+
+    def set_status(self, status: int) -> list[str]:
+        """Commands that write the status field."""
+        ...
+
+    def accept(self, features: int) -> list[str]:
+        """Commands that write the driver's feature bits."""
+        ...
+
+    def enable(self, queue: int, config: QueueConfig, address: int) -> list[str]:
+        """Commands that set a queue up and enable it; *address* of offset 0."""
+        ...
+
+    def finish(self) -> list[str]:
+        """Commands that route interrupts, after which the device may be driven."""
+        ...
+
+    def doorbell(self, queue: int) -> str:
+        """The command that notifies the device."""
+        ...
+
+    def reset_queue(self, queue: int) -> None:
+        """Reset a queue, and wait until it is (2.6.1)."""
+        ...
+
+    def interrupts(self) -> int:
+        """The interrupt status, cleared by this: 1 used buffers, 2 configuration; only with *shared*."""
+        ...
+
+
+def reset(qtest: Qtest, transport: Transport) -> None:
+    """Device reset, and wait until it is done: the status reads 0 (2.4.1, 4.1.4.3.2)."""
+    qtest.post(*transport.set_status(0))
+    for _ in range(1000):
+        if transport.status() == 0:
+            return
+    raise TargetError("the device does not become reset: its status stays other than 0 after 0 was written")
+
+
+def start(qtest: Qtest, transport: Transport, features: int, queues: Iterable[QueueConfig], address: int) -> None:
+    """Initialize a device that is reset: from ACKNOWLEDGE to DRIVER_OK, in two round trips (3.1.1)."""
+    agreed = ACKNOWLEDGE | DRIVER | FEATURES_OK
+    qtest.post(*transport.set_status(ACKNOWLEDGE), *transport.set_status(ACKNOWLEDGE | DRIVER))
+    qtest.post(*transport.accept(features), *transport.set_status(agreed))
+    status = transport.status()
+    if not status & FEATURES_OK:
+        raise TargetError(f"the device refuses the features {features:#x}: FEATURES_OK does not stay (status {status:#x})")
+    for number, config in enumerate(queues):
+        qtest.post(*transport.enable(number, config, address))
+    qtest.post(*transport.finish(), *transport.set_status(agreed | DRIVER_OK))
+    qtest.settle()
