@@ -9,7 +9,8 @@ import pytest
 
 from fuzz import devices
 from fuzz.choices import Exhaustive, Seeded
-from fuzz.devices import blk, net
+from fuzz.devices import net
+from fuzz.devices.sectors import sector_data
 from fuzz.program import Limits, Request, divide
 
 LIMITS = Limits(hints=(("capacity", 64),))
@@ -96,7 +97,7 @@ def test_blk_data_can_not_be_taken_for_prefill():
     for buffer in (0, 1, 126, 127, 16129, 70000):
         for queue in (0, 1):
             for sector in (0, 1, 127, 32767, 1 << 40):
-                data = blk.sector_data(buffer, queue, sector)
+                data = sector_data(buffer, queue, sector)
                 assert len(data) == 512
                 assert max(data) < 0x80
                 assert min(data) > 0

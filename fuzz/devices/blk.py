@@ -2,43 +2,25 @@
 
 Knows requests, statuses and what was written where. Must not know rings, or which device answers.
 
-What is on the disk at first is unknown: only sectors that this program wrote are compared, and only
-while no other write could have changed them since. All data bytes are 0x01 to 0x7f and never eight
-equal ones in a row, so that they can't be taken for the prefill of a buffer.
+What is on the disk is known to ``fuzz.devices.sectors``.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from functools import partial
 
 from fuzz.choices import Choices
 from fuzz.devices import Message
+from fuzz.devices.sectors import SECTOR, Place, Sectors, sector_data
 from fuzz.program import Limits, Request
 
-SECTOR = 512
 _HEADER = struct.Struct("<IIQ")  # type, reserved, sector (5.2.6)
 _TYPES = {"read": 0, "write": 1, "flush": 4, "get_id": 8}
 _ID_BYTES = 20
 _STATUSES = {0: "OK", 1: "IOERR", 2: "UNSUPP"}
 _FEW_SECTORS = 4096  # of a device whose capacity nobody told us
 _MOST_SECTORS = 1 << 13  # of one request that a person writes
-
-# Any 512 bytes of it: a period of 127, so that each of 127 starting places gives another sector.
-_PATTERN = bytes(1 + place * 53 % 127 for place in range(127)) * 6
-_STAMP = struct.Struct("10B")
-_Place = tuple[int, int]  # buffer, queue
-
-
-def sector_data(buffer: int, queue: int, sector: int) -> bytes:
-    """What the buffer with serial number *buffer* of *queue* writes into *sector*: 512 bytes."""
-    start = (buffer * 31 + queue * 17 + sector * 7) % 127
-    stamp = _STAMP.pack(
-        *(1 + buffer % 127, 1 + buffer // 127 % 127, 1 + (buffer // 16129 + queue * 5) % 127, 0x55, 0x2A),
-        *(1 + sector % 127, 1 + sector // 127 % 127, 1 + sector // 16129 % 127, 0x2A, 0x55),
-    )
-    return stamp + _PATTERN[start : start + SECTOR - len(stamp)]
 
 
 class Device:
@@ -47,12 +29,7 @@ class Device:
     name = "blk"
 
     def __init__(self, hints: dict[str, int]) -> None:
-        self._capacity = hints.get("capacity", _FEW_SECTORS)
-        self._forgets = bool(hints.get("forgets", 0))
-        self._owner: dict[int, _Place] = {}  # sector: the buffer whose data it holds, where that is known
-        self._writes: dict[int, int] = {}  # sector: writes supplied so far
-        self._pending: dict[int, int] = {}  # sector: of these, not yet answered
-        self._undo: dict[int, tuple[int, Callable[[], None]]] = {}  # queue: the last buffer, if it writes
+        self._sectors = Sectors(hints.get("capacity", _FEW_SECTORS), bool(hints.get("forgets", 0)))
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -113,9 +90,7 @@ class Device:
 
     def message(self, request: Request, buffer: int, queue: int) -> Message:
         """The bytes of *request*."""
-        last, undo = self._undo.pop(queue, (-1, None))
-        if last == buffer and undo is not None:
-            undo()  # what had this number found no room in the ring: it never was
+        self._sectors.supplied(buffer, queue)
         fields = dict(request.fields)
         sector = fields.get("sector", 0)
         count = fields.get("length", SECTOR) // SECTOR
@@ -131,74 +106,33 @@ class Device:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
-    def _beyond(self, sector: int, count: int) -> bool:
-        return sector + count > self._capacity
-
-    def _writer(self, sector: int, count: int, writer: _Place) -> Callable[[int, bytes], str]:
-        """From now until it is answered, nobody knows what is in these sectors."""
-        if self._forgets or self._beyond(sector, count):
-            return partial(self._status, self._beyond(sector, count))
-        sectors = range(sector, sector + count)
-        before = {number: self._owner.pop(number) for number in sectors if number in self._owner}
-        alone = [not self._pending.get(number, 0) for number in sectors]
-        for number in sectors:
-            self._writes[number] = self._writes.get(number, 0) + 1
-            self._pending[number] = self._pending.get(number, 0) + 1
-        stamps = [self._writes[number] for number in sectors]
-        answered = False
-
-        def undo() -> None:
-            for number, stamp in zip(sectors, stamps, strict=True):
-                self._pending[number] -= 1
-                if self._writes[number] == stamp:  # else another queue wrote meanwhile: then it stays unknown
-                    self._writes[number] -= 1
-                    if number in before:
-                        self._owner[number] = before[number]
+    def _writer(self, sector: int, count: int, writer: Place) -> Callable[[int, bytes], str]:
+        if self._sectors.beyond(sector, count):
+            return _beyond
+        answered = self._sectors.write(sector, count, writer)
 
         def check(used: int, data: bytes) -> str:
-            nonlocal answered
             wrong = _wrong_status(data)
-            if answered:
-                return wrong
-            answered = True
-            for number, stamp, only in zip(sectors, stamps, alone, strict=True):
-                self._pending[number] -= 1
-                # Of writes that were on their way together, any may have come last: then it stays unknown.
-                if only and not wrong and self._writes[number] == stamp:
-                    self._owner[number] = writer
+            answered(not wrong)
             return wrong
 
-        self._undo[writer[1]] = (writer[0], undo)
         return check
 
     def _reader(self, sector: int, count: int) -> Callable[[int, bytes], str]:
-        """What is known now must be what comes, unless something is written meanwhile."""
-        if self._forgets or self._beyond(sector, count):
-            return partial(self._status, self._beyond(sector, count))
-        owner = self._owner
-        known = [(number, owner[number]) for number in range(sector, sector + count) if number in owner]
-
-        def check(used: int, data: bytes) -> str:
-            wrong = _wrong_status(data)
-            if wrong:
-                return wrong
-            for number, writer in known:
-                place = (number - sector) * SECTOR
-                if owner.get(number) == writer and data[place : place + SECTOR] != sector_data(*writer, number):
-                    return f"sector {number} does not read as buffer {writer[0]} wrote it"
-            return ""
-
-        return check
-
-    @staticmethod
-    def _status(beyond: bool, used: int, data: bytes) -> str:
-        """A request about whose data nothing is known; *beyond* the end of the disk it may fail."""
-        return "" if beyond and data[-1:] == b"\1" else _wrong_status(data)
+        if self._sectors.beyond(sector, count):
+            return _beyond
+        compare = self._sectors.read(sector, count)
+        return lambda used, data: _wrong_status(data) or compare(data)
 
 
 def _wrong_status(data: bytes) -> str:
     status = data[-1] if data else -1
     return "" if status == 0 else f"status {status} ({_STATUSES.get(status, 'none of the specification')})"
+
+
+def _beyond(used: int, data: bytes) -> str:
+    """A request for what lies behind the end of the disk, which may fail."""
+    return "" if data[-1:] == b"\1" else _wrong_status(data)
 
 
 def _optional(used: int, data: bytes) -> str:
