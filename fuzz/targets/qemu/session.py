@@ -131,8 +131,9 @@ class QemuSession:
         with self._talking():
             if seconds <= _SHORT:
                 self._qtest.ping()  # the main loop runs in the meantime
-                if not self._came(queue):
-                    time.sleep(_NAP if seconds < _SHORT else 0)
+                if self._came(queue):
+                    return True
+                time.sleep(_NAP)
                 return self._came(queue)
             deadline = time.monotonic() + seconds
             while (now := time.monotonic()) < deadline:
