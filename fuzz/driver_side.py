@@ -117,6 +117,8 @@ class Driver:
         self.listening = session.listen(self._observe)
         self.fence = threading.Lock()
         self.again: list[int] = []
+        self.moved = False  # whether levers were, so that they must be moved back
+        self.stirred = False  # whether one was, and what that brings has not been waited for
         self.arena, places = self._lay_out()
         self.queues = [
             DriverQueue(self, number, queue.size, queue.start, places[number], salt, judge)
@@ -164,6 +166,8 @@ class Driver:
             self.outcome.reached += 1
             self.actions[type(step)](step)
         marks.append(len(trace))
+        if self.moved:
+            self._release()
         for queue in self.queues:
             queue.settle()
         for queue in self.queues:
@@ -210,10 +214,14 @@ class Driver:
         queue.publish()
         if not queue.excused() or step.force:
             queue.notify()
-        while self.again:
-            self.queues[self.again.pop()].notify()
+        self._notify_again()
         if self.listening:
             queue.idle()
+
+    def _notify_again(self) -> None:
+        """Notify for what was supplied in a gap."""
+        while self.again:
+            self.queues[self.again.pop()].notify()
 
     def _receive(self, step: Step) -> None:
         assert isinstance(step, Receive)
@@ -229,7 +237,17 @@ class Driver:
 
     def _lever(self, step: Step) -> None:
         assert isinstance(step, Lever)
+        self.moved = self.stirred = True
         self.session.lever(step.name, step.value)
+        self._notify_again()
+
+    def _release(self) -> None:
+        """No step follows: what levers hold back is owed now."""
+        self.session.release()
+        self._notify_again()
+        if self.listening:
+            for queue in self.queues:
+                queue.idle()
 
     def _reset(self, step: Step) -> None:
         self.session.reset()

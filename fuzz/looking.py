@@ -15,6 +15,10 @@ from oracles.trace import Called, Changed, Idle, Rechecked, Reclaimed, SawDescri
 
 _BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
 
+GLANCE = 0.005
+"""Seconds without anything new after which we go on where nothing is owed: a lever holds buffers back, or what was
+made to happen on the other side may use those that wait for it."""
+
 
 class Undecided(Exception):
     """Something was waited for and did not come, too soon to say that it won't."""
@@ -146,20 +150,31 @@ class Looking(Evidence):
             self.driver.arena.free(block)
         self.feed(Reclaimed(ready))
 
+    def _may_come(self) -> bool:
+        """Whether something may be used though nothing is owed."""
+        if not self.oracle.available:
+            return False
+        return self.session.holding(self.number) or (self.driver.stirred and bool(self.lazy))
+
     def _wait(self, count: int, asleep: bool) -> None:
         """Wait for *count* used buffers; asleep: only a notification makes us look."""
         deadline = 0.0
         seen = -1
         self.look()
-        while self.oracle.received < count and self.owed():
+        held = self.session.holding(self.number)
+        while self.oracle.received < count and (self.owed() or self._may_come()):
             now = time.monotonic()
+            owed = self.owed() > 0 and not held
             if self.oracle.used_total != seen:
-                seen, deadline = self.oracle.used_total, now + self.driver.patience
+                seen, deadline = self.oracle.used_total, now + (self.driver.patience if owed else GLANCE)
                 if asleep:  # ask to be woken, and look again, until that look shows nothing new
                     self.suppress("enable", 0)
                 continue
             if now >= deadline:
                 self.look()
+                if not owed:
+                    self.driver.stirred = False
+                    return
                 self._watch()
                 self.idle()
                 if self.oracle.received < count and self.owed():

@@ -90,11 +90,11 @@ class Session(Protocol):
         ...
 
     def reset(self) -> None:
-        """Device reset; start() must follow."""
+        """Device reset; start() must follow. What a lever holds back must not keep it from ending."""
         ...
 
     def reset_queue(self, queue: int) -> None:
-        """Reset one queue (RING_RESET); resume() must follow."""
+        """Reset one queue (RING_RESET), as reset() does it for all; resume() must follow."""
         ...
 
     def lever(self, name: str, value: str) -> None:
@@ -111,6 +111,10 @@ class Session(Protocol):
 
     def holding(self, queue: int) -> bool:
         """Whether the device was told by a lever to hold buffers back, so that none is owed."""
+        ...
+
+    def release(self) -> None:
+        """Move all levers back to where they change nothing, so that everything owed comes."""
         ...
 
     def close(self) -> None:

@@ -136,6 +136,11 @@ class ModelSession:
         """Whether a lever keeps buffers unfinished."""
         return self.engines[queue].levers["hold"] != "0"
 
+    def release(self) -> None:
+        """All levers neutral; what was held back first, so that it comes as the others say."""
+        for name, values in sorted(LEVERS, key=lambda lever: lever[0] != "hold"):
+            self.lever(name, values[0])
+
     def close(self) -> None:
         """Nothing to let go of but memory."""
         self._observer = None

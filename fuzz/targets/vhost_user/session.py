@@ -312,6 +312,9 @@ class VhostUserSession:
         """Nothing holds it back."""
         return False
 
+    def release(self) -> None:
+        """There is nothing to move back."""
+
     def close(self) -> None:
         """Leave as the back-end's entry says that it is to be reset, and let go."""
         if self._closed:
