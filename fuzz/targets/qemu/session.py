@@ -187,6 +187,7 @@ class QemuSession:
     def reset(self) -> None:
         """Device reset."""
         with self._talking():
+            self._behind.before_reset()
             transport.reset(self._qtest, self._transport)
         self._forget()
 

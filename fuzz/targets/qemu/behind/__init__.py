@@ -111,6 +111,9 @@ class Behind:
     def fresh(self) -> None:
         """A session begins: every lever is neutral, and what the peer still had is forgotten."""
 
+    def before_reset(self) -> None:
+        """The device is about to be reset while a program runs: let go of whatever that would wait for in vain."""
+
     def lever(self, name: str, value: str) -> None:
         """Move a lever, or do what a pulse says. Names and values are ones of ours, or a person's: ignore others."""
 
