@@ -62,6 +62,8 @@ def _seed(of: str) -> Callable[[Any], Any]:
 
 
 _target = click.option("--target", "-t", metavar="TARGET", help="Another target than the one of the find.")
+_qemu = click.option("--qemu", default="", metavar="COMMAND",
+                     help="What starts the QEMU of targets qemu:DEVICE (or VQFUZZ_QEMU).  [qemu-system-x86_64]")  # fmt: skip
 
 
 @vqfuzz.command()
@@ -74,6 +76,7 @@ _target = click.option("--target", "-t", metavar="TARGET", help="Another target 
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
 @click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT", default=Path("vqfuzz-out"),
               show_default=True, metavar="DIR", help="Where finds are kept (or VQFUZZ_OUT).")  # fmt: skip
+@_qemu
 def fuzz(**options: Any) -> int:
     """Run generated programs against TARGET, and judge what it does.
 
@@ -89,32 +92,35 @@ def fuzz(**options: Any) -> int:
 @_target
 @click.option("--times", type=click.IntRange(1, 100_000), default=1, metavar="N", help="Run each so often.")
 @click.option("--quiet", "-q", is_flag=True, help="Only the exit code, as for git bisect run.")
-def replay(path: Path, target: str | None, times: int, quiet: bool) -> int:
+@_qemu
+def replay(path: Path, target: str | None, times: int, quiet: bool, qemu: str) -> int:
     """Run programs again: a file, a find's folder, or a folder of programs or finds."""
     from fuzz.commands.replaying import replay as command
 
-    return command(path, target, times, quiet)
+    return command(path, target, qemu, times, quiet)
 
 
 @vqfuzz.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @_target
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the program there, not to stdout.")
-def shrink(path: Path, target: str | None, out: Path | None) -> int:
+@_qemu
+def shrink(path: Path, target: str | None, out: Path | None, qemu: str) -> int:
     """Print the smallest program that fails as the one in PATH does."""
     from fuzz.commands.replaying import shrink as command
 
-    return command(path, target, out)
+    return command(path, target, qemu, out)
 
 
 @vqfuzz.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @_target
-def explain(path: Path, target: str | None) -> int:
+@_qemu
+def explain(path: Path, target: str | None, qemu: str) -> int:
     """Tell what happens in a program, step by step; with a find's saved trace if its target is gone."""
     from fuzz.commands.replaying import explain as command
 
-    return command(path, target)
+    return command(path, target, qemu)
 
 
 @vqfuzz.command()
@@ -128,11 +134,12 @@ def judge(trace: Path) -> int:
 
 @vqfuzz.command()
 @click.argument("target")
-def probe(target: str) -> int:
+@_qemu
+def probe(target: str, qemu: str) -> int:
     """Show what TARGET offers: features, queues, configuration space."""
     from fuzz.commands.listing import probe as command
 
-    return command(target)
+    return command(target, qemu)
 
 
 @vqfuzz.command()

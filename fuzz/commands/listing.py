@@ -15,9 +15,9 @@ from oracles.rules import registry as all_rules
 _WIDTH = 100
 
 
-def probe(words: str) -> int:
+def probe(words: str, qemu: str = "") -> int:
     """Print what a target offers."""
-    target = registry.make(words)
+    target = registry.make(words, qemu)
     try:
         offer = target.probe()
         describe = target.describe()

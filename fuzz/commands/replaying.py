@@ -15,7 +15,7 @@ from fuzz.confirm import Needs, Runner, decide, minimise
 from fuzz.finds import Find
 from fuzz.report.text import Shown, render, where
 from fuzz.status import Status
-from fuzz.targets import Target, TargetError
+from fuzz.targets import TargetError
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, EnvironmentTrouble, UsageTrouble, reason
 from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
 from oracles.oracle import judge as judge_trace
@@ -23,21 +23,23 @@ from oracles.rules import Level, Violation
 from oracles.rules import registry as rules
 from oracles.trace import Entry
 
-_Made = dict[str, Target]
+_Words = tuple[str, str]  # of a target, and what starts its QEMU
 
 
-def _words(find: Find, target: str | None, path: Path) -> str:
+def _words(find: Find, target: str | None, qemu: str, path: Path) -> _Words:
     """The target that a program belongs on. Raises UsageTrouble."""
     words = target or find.meta.get("target")
     if not words:
         raise UsageTrouble(f"{path}: no {finds.META} beside it names its target; add --target, such as --target model")
-    return str(words)
+    if not qemu and words == find.meta.get("target"):
+        qemu = str(find.meta.get("describe", {}).get("qemu", ""))
+    return str(words), qemu
 
 
 @contextmanager
-def _runners() -> Iterator[dict[str, Runner]]:
+def _runners() -> Iterator[dict[_Words, Runner]]:
     """Runners by the words of their targets; all are ended."""
-    made: dict[str, Runner] = {}
+    made: dict[_Words, Runner] = {}
     try:
         yield made
     finally:
@@ -45,23 +47,23 @@ def _runners() -> Iterator[dict[str, Runner]]:
             runner.target.close()
 
 
-def _runner(made: dict[str, Runner], words: str) -> Runner:
+def _runner(made: dict[_Words, Runner], words: _Words) -> Runner:
     if words not in made:
-        made[words] = Runner(registry.make(words))
+        made[words] = Runner(registry.make(*words))
     return made[words]
 
 
 # --- replay -----------------------------------------------------------------------------------------------------------
 
 
-def replay(path: Path, target: str | None, times: int, quiet: bool) -> int:
+def replay(path: Path, target: str | None, qemu: str, times: int, quiet: bool) -> int:
     """Run each program *times* times; a line each. Returns the exit code."""
     paths = list(finds.programs(path))
     codes: Counter[int] = Counter()
     with _runners() as made:
         for place in paths:
             find = finds.load(place)
-            words = _words(find, target, place)
+            words = _words(find, target, qemu, place)
             try:
                 line, code = _replay(_runner(made, words), find, times)
             except TargetError as error:
@@ -110,12 +112,12 @@ def _replay(runner: Runner, find: Find, times: int) -> tuple[str, int]:
 # --- shrink -----------------------------------------------------------------------------------------------------------
 
 
-def shrink(path: Path, target: str | None, out: Path | None) -> int:
+def shrink(path: Path, target: str | None, qemu: str, out: Path | None) -> int:
     """Make a program smaller as long as it fails in the same way. Returns the exit code."""
     find = finds.load(path)
     status = Status()
     with _runners() as made:
-        runner = _runner(made, _words(find, target, path))
+        runner = _runner(made, _words(find, target, qemu, path))
         outcome, patient = decide(runner, find.program)
         if outcome.verdict not in BAD:
             status.clear()
@@ -144,14 +146,14 @@ def shrink(path: Path, target: str | None, out: Path | None) -> int:
 # --- explain ----------------------------------------------------------------------------------------------------------
 
 
-def explain(path: Path, target: str | None) -> int:
+def explain(path: Path, target: str | None, qemu: str) -> int:
     """Run a program and print the report; if its target can't be used, from the saved trace."""
     find = finds.load(path)
-    words = _words(find, target, path)
+    words = _words(find, target, qemu, path)
     saved = finds.MINIMAL_TRACE if find.meta.get("shrunk") and path.name != finds.PROGRAM else finds.TRACE
     file = find.folder / finds.MINIMAL if path.is_dir() and (path / finds.MINIMAL).exists() else path
     file = find.folder / finds.PROGRAM if file.is_dir() else file
-    meta = dict(find.meta) if words == find.meta.get("target") else {"target": words}
+    meta = dict(find.meta) if words[0] == find.meta.get("target") else {"target": words[0]}
     if file.name != finds.MINIMAL:
         meta.pop("shrunk", None)
     with _runners() as made:
@@ -164,7 +166,7 @@ def explain(path: Path, target: str | None) -> int:
             say(f"{error}: from the saved trace\n")
             return _from_trace(find, meta, file, trace)
     if outcome.verdict not in BAD:
-        say(f"{outcome.verdict}: {path} on {words}" + (f": {outcome.reason}" if outcome.reason else "") + "\n")
+        say(f"{outcome.verdict}: {path} on {words[0]}" + (f": {outcome.reason}" if outcome.reason else "") + "\n")
     say(report(meta, find.program, outcome, file).rstrip("\n"))
     return _code(outcome.verdict)
 

@@ -24,9 +24,9 @@ from fuzz.targets.qemu.qmp import Qmp
 from fuzz.targets.qemu.qtest import Qtest, QtestError
 from fuzz.targets.qemu.transport import Transport
 
-RAM = 64 << 20
+RAM = 2 << 30  # of which next to nothing is ever touched
 LANDING = 0x10_0000  # where interrupts write their numbers: in low memory, far from everything else
-WINDOW = 32 << 20  # offset of the shared window in RAM …
+WINDOW = 1 << 30  # offset of the shared window in RAM …
 WINDOW_SIZE = 2 << 20
 HIGH = 1 << 32  # … which a PC has there, so that addresses don't fit in 32 bits
 #: cli; hlt; jmp back: a virtual processor that starts here does nothing for ever, and costs nothing
@@ -73,7 +73,8 @@ class Machine:
         if self.micro:
             words += ["-global", "virtio-mmio.force-legacy=false"]
         words += behind.before(given)
-        words += ["-device", ",".join([self.device, "id=vq", *(f"{name}={value}" for name, value in properties.items())])]
+        options = [f"{name}={value}" for name, value in properties.items()]
+        words += ["-device", ",".join([self.device, "id=vq", *options])]
         return [*self.qemu, *words, *behind.after(given)]
 
     # --- life ---------------------------------------------------------------------------------------------------------

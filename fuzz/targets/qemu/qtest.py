@@ -134,9 +134,7 @@ class Qtest:
             self._connection.settimeout(max(0.001, deadline - time.monotonic()))
             data = self._connection.recv(_CHUNK)
         except TimeoutError:
-            raise Silent(
-                f"does not answer {command!r} within {self._seconds:g} s: its main loop hangs"
-            ) from None
+            raise Silent(f"does not answer {command!r} within {self._seconds:g} s: its main loop hangs") from None
         except OSError:
             raise Closed(ENDED) from None
         if not data:

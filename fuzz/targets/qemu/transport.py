@@ -81,7 +81,7 @@ def start(qtest: Qtest, transport: Transport, features: int, queues: Iterable[Qu
     qtest.post(*transport.accept(features), *transport.set_status(agreed))
     status = transport.status()
     if not status & FEATURES_OK:
-        raise TargetError(f"the device refuses the features {features:#x}: FEATURES_OK does not stay (status {status:#x})")
+        raise TargetError(f"the device refuses the features {features:#x}: FEATURES_OK does not stay")
     for number, config in enumerate(queues):
         qtest.post(*transport.enable(number, config, address))
     qtest.post(*transport.finish(), *transport.set_status(agreed | DRIVER_OK))
