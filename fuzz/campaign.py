@@ -42,6 +42,7 @@ class Wanted:
     in_order: str | None = None  # on | off | both
     go_on: bool = False
     out: Path = Path("vqfuzz-out")
+    qemu: str = ""  # what starts QEMU, if not the usual one
 
     def options(self, runs: int) -> str:
         """The same as options of the command, for exactly so many programs."""
@@ -50,6 +51,7 @@ class Wanted:
         words += [f"--in-order {self.in_order}"] if self.in_order else []
         words += ["--continue"] if self.go_on else []
         words += [f"--out {quote(str(self.out))}"] if str(self.out) != "vqfuzz-out" else []
+        words += [f"--qemu {quote(self.qemu)}"] if self.qemu else []
         return " ".join(words)
 
 
