@@ -215,7 +215,7 @@ class QemuSession:
     def release(self) -> None:
         """All levers as they were at the start."""
         with self._talking():
-            self._behind.fresh()
+            self._behind.release()
 
     def close(self) -> None:
         """Reset the device and let go."""

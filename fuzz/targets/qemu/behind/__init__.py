@@ -114,6 +114,10 @@ class Behind:
     def before_reset(self) -> None:
         """The device is about to be reset while a program runs: let go of whatever that would wait for in vain."""
 
+    def release(self) -> None:
+        """A program has no steps left: every lever is neutral, and what was held back comes."""
+        self.fresh()
+
     def lever(self, name: str, value: str) -> None:
         """Move a lever, or do what a pulse says. Names and values are ones of ours, or a person's: ignore others."""
 
