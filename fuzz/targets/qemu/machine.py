@@ -107,7 +107,7 @@ class Machine:
         except OSError as error:
             raise TargetError(f"{self.qemu[0]} can't be started: {str(error).lower()}") from None
         if "not a valid device model" in done.stderr:
-            raise TargetError(f"{self.qemu[0]}: {done.stderr.strip().splitlines()[-1]}")
+            raise TargetError(done.stderr.strip().splitlines()[-1])
 
     def _start(self, accelerator: str) -> None:
         old, process = self._process, Process(self.command(accelerator), files=self.behind.files())
