@@ -85,10 +85,19 @@ class DriverQueue(Looking):
             self.feed(why)
             return
         if why.what != "stop":
-            self.session.called(self.number, 0.0)
+            self._hears_others(0.0)
         self.quiet()
         self.feed(why)
         self._at_rest = self._device_area()
+
+    def _hears_others(self, seconds: float) -> bool:
+        """Whether a notification came where this queue has none to expect; on a shared line it is for the others."""
+        came = self.session.called(self.number, seconds)
+        if came and self.session.shared:
+            for queue in self.driver.queues:
+                if queue is not self:
+                    queue.overhear()
+        return came
 
     def _device_area(self) -> bytes:
         at, length = self.places[2], spec.area_sizes(self.driver.layout, self.size)[2]
@@ -108,7 +117,7 @@ class DriverQueue(Looking):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self.driver.listening:
             at_rest = self._at_rest
-            if self.session.called(self.number, 0.001):
+            if self._hears_others(0.001) and not self.session.shared:
                 self.feed(Called())
             self._check_rest()
             self._at_rest = at_rest

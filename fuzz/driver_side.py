@@ -152,6 +152,11 @@ class Driver:
         end = min(len(self.session.memory), max(need, at + 4096))
         return Arena(self.session.memory, at, end), places
 
+    def overhear(self) -> None:
+        """A notification came that may be for any queue."""
+        for queue in self.queues:
+            queue.overhear()
+
     def _observe(self, queue: int, observation: Stored | Called) -> None:
         self.queues[queue].feed(observation)
 

@@ -42,14 +42,29 @@ class Looking(Evidence):
         if self.driver.listening or not self.oracle.live:
             return
         self._look()
-        if self.session.called(self.number, 0.0):
-            self._heard()
+        self._hears(0.0)
 
-    def _heard(self) -> None:
-        """A notification came: it may be for what we saw, or for what we have not looked at yet."""
-        self.feed(Called())
+    def _hears(self, seconds: float) -> bool:
+        """Whether a notification came, waiting up to *seconds*: for what we saw, or for what we have yet to look at."""
+        if not self.session.called(self.number, seconds):
+            return False
+        if self.session.shared:
+            self.driver.overhear()
+        else:
+            self.feed(Called())
+            self._look()
+            self.feed(Rechecked())
+        return True
+
+    def overhear(self) -> None:
+        """A notification came for some queue. It counts here if one is due, or if what is there makes it due:
+        that it was for another queue, nobody can say, and that it was for none of them, neither."""
+        if not self.oracle.live:
+            return
         self._look()
-        self.feed(Rechecked())
+        if self.oracle.reader.due:
+            self.feed(Called())
+            self.feed(Rechecked())
 
     def _look(self) -> None:
         if self.split:
@@ -183,9 +198,7 @@ class Looking(Evidence):
                     raise Undecided(f"no used buffer notification came within {self.driver.patience:g} s")
                 return
             pause = deadline - now if asleep else 0.0005
-            if self.session.called(self.number, pause):
-                self._heard()
-            elif not asleep:
+            if not self._hears(pause) and not asleep:
                 self.look()
 
     def idle(self) -> None:
@@ -206,6 +219,6 @@ class Looking(Evidence):
         """The program is over: see that what is owed comes, notifications included, and nothing else changed."""
         if not self.driver.listening:
             self._wait(self.oracle.received + self.oracle.available, False)
-            if self.oracle.reader.due and not self.session.called(self.number, self.driver.patience):
+            if self.oracle.reader.due and not self._hears(self.driver.patience):
                 self.idle()
                 raise Undecided("a used buffer notification that was asked for has not come")

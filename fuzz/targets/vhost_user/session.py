@@ -121,6 +121,7 @@ class VhostUserSession:
     """
 
     proof = 8
+    shared = False
     unsettled = False
     address = GUEST_ADDRESS
 
