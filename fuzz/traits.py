@@ -1,0 +1,84 @@
+"""What a program exercises, in words: for lists of known deviations, and for people who narrow a search.
+
+Knows programs alone. What a step does to the ring is estimated as if every buffer were used in order.
+"""
+
+from __future__ import annotations
+
+from fuzz.program import Lever, Notify, Program, QueueReset, Receive, Request, Reset, Restart, Supply, Suppress, divide
+from oracles import spec
+
+#: Every word that traits() may give, other than names of features, «lever NAME» and «request KIND».
+WORDS = (
+    "split", "packed", "full ring", "whole ring", "several queues", "table", "direct before table", "held", "reset",
+    "queue reset", "other size", "restart", "suppression", "event", "forced notification",
+)  # fmt: skip
+
+
+def traits(program: Program) -> frozenset[str]:
+    """The words that hold for *program*."""
+    found = {program.layout, *spec.feature_names(program.features)}
+    if len(program.queues) > 1:
+        found.add("several queues")
+    occupied = [[0] for _ in program.queues]  # descriptors of each outstanding buffer, a 0 first
+    sizes = [queue.size for queue in program.queues]
+    for step in program.steps:
+        if isinstance(step, Supply) and step.queue < len(sizes):
+            _supply(program, step, sizes[step.queue], occupied[step.queue], found)
+        elif isinstance(step, Receive) and step.queue < len(sizes):
+            del occupied[step.queue][1 : 1 + step.count]
+        elif isinstance(step, Suppress):
+            found.add("event" if step.mode == "event" else "suppression")
+        elif isinstance(step, Notify) and step.force:
+            found.add("forced notification")
+        elif isinstance(step, Lever):
+            found.add(f"lever {step.name}")
+        elif isinstance(step, Reset):
+            found.add("reset")
+            occupied = [[0] for _ in sizes]
+        elif isinstance(step, QueueReset) and step.queue < len(sizes):
+            found.add("queue reset")
+            occupied[step.queue] = [0]
+            if step.size not in (0, sizes[step.queue]):
+                found.add("other size")
+                sizes[step.queue] = step.size
+        elif isinstance(step, Restart):
+            found.add("restart")
+    return frozenset(found)
+
+
+def _supply(program: Program, step: Supply, size: int, occupied: list[int], found: set[str]) -> None:
+    count = elements(program, step)
+    table = step.indirect is not None and bool(program.features & spec.INDIRECT_DESC)
+    slots = count
+    if table:
+        direct = min(step.indirect or 0, count - 1) if program.layout == spec.SPLIT else 0
+        slots = direct + 1
+        found.add("direct before table" if direct else "table")
+    if step.request is not None:
+        found.add(f"request {step.request.kind}")
+    if step.held:
+        found.add("held")
+    if not 0 < slots <= size - sum(occupied):
+        return  # left out when it runs
+    occupied.append(slots)
+    if slots == size:
+        found.add("whole ring")
+    if sum(occupied) == size:
+        found.add("full ring")
+
+
+def elements(program: Program, step: Supply) -> int:
+    """How many elements a buffer has."""
+    if step.request is None:
+        return len(step.readable) + len(step.writable)
+    readable, writable = _parts(program.device, step.request, step.queue)
+    first, second = divide(readable, writable, step.cut)
+    return len(first) + len(second)
+
+
+def _parts(device: str, request: Request, queue: int) -> tuple[int, int]:
+    from fuzz.devices import load  # late: only programs of a device class need it
+
+    message = load(device, {}).message(request, 0, queue)
+    return len(message.readable), message.writable
