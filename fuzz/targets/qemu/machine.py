@@ -63,7 +63,9 @@ class Machine:
         behind, given = self.behind, self._given
         kind = behind.machine
         machine = "microvm,acpi=off" if self.micro else f"{kind},max-ram-below-4g={WINDOW}"
-        properties = {**behind.properties(given), **given}
+        # Several devices have fewer vectors than queues, and one interrupt for all hides who was meant.
+        vectors = {} if self.micro else {"vectors": str(behind.queues + 8)}  # a device may have more than we use
+        properties = {**vectors, **behind.properties(given), **given}
         words = ["-nodefaults", "-display", "none", "-no-user-config"]
         words += ["-machine", f"{machine},memory-backend=mem", "-m", behind.memory(RAM >> 20), "-accel", accelerator]
         words += ["-bios", "{folder}/halt.bin", "-d", "guest_errors"]
