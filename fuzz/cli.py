@@ -52,8 +52,9 @@ def vqfuzz(verbose: int) -> None:
     A first try, which needs nothing: vqfuzz fuzz model:a05 --seed 1
 
     \b
-    Exit codes: 0 conforms · 1 violation, crash or hang · 2 wrong usage or unreadable input
-                3 target can't be used · 4 only undecided or flaky · 130 interrupted
+    Exit codes: 0 conforms · 1 violation, crash, hang, or a device that gives up
+                2 wrong usage or unreadable input · 3 target can't be used
+                4 only undecided or flaky · 130 interrupted
     """
 
 
@@ -200,9 +201,9 @@ def main(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return TARGET
     except Exception as error:  # the last resort: one line, and the traceback for those who ask
-        from fuzz.targets import TargetDied, TargetError, TargetHung
+        from fuzz.targets import TargetBroken, TargetDied, TargetError, TargetHung
 
-        if isinstance(error, (TargetError, TargetDied, TargetHung)):
+        if isinstance(error, (TargetError, TargetDied, TargetHung, TargetBroken)):
             return _fail(str(error), TARGET)
         if "-vv" in arguments:
             raise

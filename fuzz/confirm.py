@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fuzz import driver_side
 from fuzz.program import Program
 from fuzz.shrink import Shrunk, shrink
-from fuzz.targets import Session, Target, TargetDied, TargetError, TargetHung
-from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, Outcome
+from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
+from fuzz.verdict import BAD, BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, Outcome
 
 
 class Runner:
@@ -69,6 +69,8 @@ class Runner:
                 self.late = str(died)
             except TargetHung as hung:
                 return Outcome(HUNG, reason=str(hung))
+            except TargetBroken as broken:
+                return Outcome(BROKEN, reason=str(broken))
         raise TargetError(f"{self.target.name} ends as soon as it is started: {self.late}")
 
 

@@ -28,8 +28,8 @@ from fuzz.program import (
     Supply,
     Suppress,
 )
-from fuzz.targets import Session, TargetDied, TargetHung
-from fuzz.verdict import CRASHED, HUNG, UNDECIDED, VIOLATES, Outcome
+from fuzz.targets import Session, TargetBroken, TargetDied, TargetHung
+from fuzz.verdict import BROKEN, CRASHED, HUNG, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.oracle import Oracle
 from oracles.trace import Called, Resetting, Stored
@@ -85,6 +85,8 @@ def run(
         outcome.verdict, outcome.reason = CRASHED, str(died)
     except TargetHung as hung:
         outcome.verdict, outcome.reason = HUNG, str(hung)
+    except TargetBroken as needy:
+        outcome.verdict, outcome.reason = BROKEN, str(needy)
     outcome.warnings = driver.oracle.warnings
     outcome.chains = sum(queue.oracle.used_total for queue in driver.queues)
     return outcome

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from oracles.rules import Violation
 from oracles.trace import Entry
 
-CONFORMS, VIOLATES, CRASHED, HUNG, UNDECIDED, OUR_FAULT = (
+CONFORMS, VIOLATES, CRASHED, HUNG, BROKEN, UNDECIDED, OUR_FAULT = (
     "CONFORMS",
     "VIOLATES",
     "CRASHED",
     "HUNG",
+    "BROKEN",  # the device needs a reset, it says (2.1.2)
     "UNDECIDED",
     "OUR_FAULT",
 )
-BAD = frozenset({VIOLATES, CRASHED, HUNG, OUR_FAULT})
+BAD = frozenset({VIOLATES, CRASHED, HUNG, BROKEN, OUR_FAULT})
 
 
 @dataclass(slots=True)

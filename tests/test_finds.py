@@ -11,10 +11,10 @@ from fuzz import campaign, encoding, finds
 from fuzz.campaign import Campaign, Wanted
 from fuzz.program import Notify, Program, Supply
 from fuzz.status import Status
-from fuzz.targets import TargetDied, TargetError
+from fuzz.targets import TargetBroken, TargetDied, TargetError
 from fuzz.targets.model import Model
 from fuzz.trouble import FOUND, INTERRUPTED, UNCLEAR, UsageTrouble
-from fuzz.verdict import VIOLATES, Outcome
+from fuzz.verdict import BROKEN, VIOLATES, Outcome
 
 TINY = Program(steps=(Supply((), (1,)), Notify()))
 
@@ -130,6 +130,35 @@ def test_target_that_cannot_be_started_again(tmp_path):
 
 def _die(queue):
     raise TargetDied("killed by signal 11")
+
+
+def test_a_device_that_gives_up_is_a_find_of_its_own_kind(tmp_path):
+    """Saved, run again, shrunk and told: neither a crash nor a hang, nor a buffer that never comes."""
+
+    class Tender(Model):
+        def open(self):
+            session = super().open()
+            notify = session.notify
+
+            def give_up(queue):
+                if session.engines[0].ring.waiting():
+                    raise TargetBroken("DEVICE_NEEDS_RESET: virtio-blk missing headers")
+                notify(queue)
+
+            session.notify = give_up  # type: ignore[method-assign]  # a session whose device gives up
+            return session
+
+    made, said = fuzzing(Tender(), tmp_path / "out")
+    assert made.run() == FOUND
+    [folder] = (tmp_path / "out").iterdir()
+    assert folder.name.startswith("broken-")
+    find = finds.load(folder)
+    assert (find.meta["verdict"], find.meta["runs"]) == (BROKEN, {"again": 20, "of": 20})
+    assert find.meta["reason"] == "DEVICE_NEEDS_RESET: virtio-blk missing headers"
+    assert find.program.steps == (Supply((), (1,)), Notify())
+    text = "\n".join(said)
+    assert "BROKEN  the device gives up" in text
+    assert "missing headers" in text
 
 
 def test_find_that_never_comes_back_is_flaky(tmp_path):

@@ -15,7 +15,7 @@ from fuzz.report.text import WIDTH, Shown, render
 from fuzz.selftest import limits_for, search
 from fuzz.targets.model import Model
 from fuzz.targets.model.faults import FAULTS
-from fuzz.verdict import CRASHED, VIOLATES
+from fuzz.verdict import BROKEN, CRASHED, VIOLATES
 from oracles import spec
 from oracles.oracle import judge
 
@@ -87,6 +87,16 @@ def test_crash_has_the_last_words():
     assert text.startswith("CRASH  the target died\n      killed by signal 11\n")
     assert "ERROR: AddressSanitizer" in text
     assert "INO-ORDER" not in text
+
+
+def test_a_device_that_gives_up_is_told_in_its_own_words():
+    program = Program(steps=(Supply((), (1,)), Notify()))
+    outcome = Runner(Model()).run(program)
+    outcome.verdict, outcome.reason = BROKEN, "DEVICE_NEEDS_RESET: zero sized buffers are not allowed"
+    text = render(shown(program, outcome, words="qemu: virtio: zero sized buffers are not allowed\n"))
+    assert text.startswith("BROKEN  the device gives up")
+    assert "\n      DEVICE_NEEDS_RESET: zero sized buffers are not allowed\n" in text
+    assert "Its last words\n    qemu: virtio: zero sized" in text
 
 
 def test_finds_are_told_by_trace_alone():

@@ -14,7 +14,7 @@ from fuzz import encoding
 from fuzz.program import Program
 from fuzz.report import story
 from fuzz.status import duration
-from fuzz.verdict import CRASHED, HUNG, OUR_FAULT, VIOLATES
+from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, VIOLATES
 from oracles import spec
 from oracles.rules import Rule, Violation, registry
 from oracles.trace import Entry
@@ -22,9 +22,11 @@ from oracles.trace import Entry
 WIDTH = 100
 ROWS = 14  # of the table
 LINES = 14  # of the program
+_WORDS = {CRASHED: "CRASH", HUNG: "HANG", BROKEN: "BROKEN"}
 _HEADLINES = {
     CRASHED: "the target died",
     HUNG: "the target answers no more",
+    BROKEN: "the device gives up: it needs a reset, it says (2.1.2), though the driver kept every rule",
     OUR_FAULT: "vqfuzz itself failed; please report it, with the folder of this find",
 }
 
@@ -65,8 +67,8 @@ def _wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
 
 def _head(shown: Shown, violation: Violation | None) -> list[str]:
     if violation is None:
-        words = "CRASH" if shown.verdict == CRASHED else "HANG" if shown.verdict == HUNG else shown.verdict
-        lines = [f"{words}  {_HEADLINES.get(shown.verdict, 'no rule is broken')}"]
+        word = _WORDS.get(shown.verdict, shown.verdict)
+        lines = [f"{word}  {_HEADLINES.get(shown.verdict, 'no rule is broken')}"]
         return lines + (_wrapped(shown.reason, "      ") if shown.reason else [])
     rule = registry().get(violation.rule)
     if rule is None:
@@ -127,7 +129,7 @@ def _facts(shown: Shown, told: story.Story) -> list[str]:
     if meta.get("seed") is not None:
         lines.append(f"  id        {meta.get('id', '?')} · seed {meta['seed']}, program {meta.get('index', '?')}")
     words = str(meta.get("words") or "").splitlines()
-    if shown.verdict in (CRASHED, HUNG) and words:
+    if shown.verdict in _WORDS and words:
         lines += ["", "  Its last words", *(f"    {word[: WIDTH - 4]}" for word in words[-10:])]
     return lines
 

@@ -133,8 +133,8 @@ class Target(Protocol):
     def open(self) -> Session:
         """A session ready for start(). Starts or restarts what must run.
 
-        Raises TargetError; TargetDied if what ran ended badly since the session before, or TargetHung if it no
-        longer answers: that is a find about what ran last. The next open() starts anew.
+        Raises TargetError; TargetDied if what ran ended badly since the session before, TargetHung if it no longer
+        answers, or TargetBroken: that is a find about what ran last. The next open() starts anew.
         """
         ...
 
