@@ -87,4 +87,5 @@ def _entry(path: Path, number: int, entry: Mapping[str, Any]) -> Deviation:
     unknown = sorted(set(entry) - set(_KEYS) - set(_MAY))
     if unknown:
         raise EnvironmentTrouble(f"{place} has no field {unknown[0]!r}; there are {', '.join([*_KEYS, *_MAY])}")
-    return Deviation(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    return Deviation(**fields)
