@@ -64,7 +64,9 @@ class Machine:
         kind = behind.machine
         machine = "microvm,acpi=off" if self.micro else f"{kind},max-ram-below-4g={WINDOW}"
         # Several devices have fewer vectors than queues, and one interrupt for all hides who was meant.
-        vectors = {} if self.micro else {"vectors": str(behind.queues + 8)}  # a device may have more than we use
+        vectors = {"vectors": str(behind.queues + 8)}  # a device may have more queues than we use
+        if self.micro or not behind.vectors:
+            vectors = {}
         properties = {**vectors, **behind.properties(given), **given}
         words = ["-nodefaults", "-display", "none", "-no-user-config"]
         words += ["-machine", f"{machine},memory-backend=mem", "-m", behind.memory(RAM >> 20), "-accel", accelerator]

@@ -65,6 +65,7 @@ class Behind:
     queues = 1  # that a driver would use, the first ones of the device
     accept = 0  # feature bits of the device class (0-23, 50-63) that we negotiate where offered
     machine = "pc"  # or q35
+    vectors = True  # whether QEMU lets us say how many MSI-X vectors it has
     levers: Named = ()  # name, values: the first one is neutral (see fuzz.program.Limits)
     pulses: Named = ()  # what can be made to happen once: name, values
     uncut: frozenset[int] = frozenset()  # queues whose requests are never cut into odd pieces
