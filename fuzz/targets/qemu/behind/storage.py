@@ -31,18 +31,18 @@ _EIO = 5
 _RATE = 4000  # sectors a second
 _AT_ONCE = _RATE // 10
 
-_SUSPEND = "suspend"
-_LATENCY = "latency"
-_PAUSE = "pause"
-_FAIL = "fail"
+SUSPEND = "suspend"
+LATENCY = "latency"
+PAUSE = "pause"
+FAIL = "fail"
 #: In QEMU, stopping the machine waits for a suspended request, which then never ends: only one of these at a time.
-_EXCLUSIVE = (_SUSPEND, _PAUSE, _FAIL)
+_EXCLUSIVE = (SUSPEND, PAUSE, FAIL)
 
 LEVERS: behind.Named = (
-    (_SUSPEND, ("none", "read", "write")),  # the next such request stays where it is until the lever is moved back
-    (_LATENCY, ("0", "20", "1")),  # ms until the next request goes; then a quarter of one for each sector
-    (_PAUSE, ("off", "on")),  # whether the virtual machine is paused
-    (_FAIL, tuple(name for name, _ in _FAILS)),  # the machine stops at an error, and tries again when it goes on
+    (SUSPEND, ("none", "read", "write")),  # the next such request stays where it is until the lever is moved back
+    (LATENCY, ("0", "20", "1")),  # ms until the next request goes; then a quarter of one for each sector
+    (PAUSE, ("off", "on")),  # whether the virtual machine is paused
+    (FAIL, tuple(name for name, _ in _FAILS)),  # the machine stops at an error, and tries again when it goes on
 )
 #: Properties of a device that takes our drive: held at an error instead of answered, and willing to share.
 PROPERTIES = {"share-rw": "on", "rerror": "stop", "werror": "stop"}
@@ -59,14 +59,14 @@ def _graph() -> list[str]:
     for state in range(1, len(_FAILS) + 1):
         rule = {"event": "pwritev_zero", "state": state, "new_state": state % len(_FAILS) + 1}
         rules += [f"set-state.{state - 1}.{name}={value}" for name, value in rule.items()]
-    hand = json.dumps({"driver": "throttle", "throttle-group": "slow0", "file": "raw0"}).replace(",", ",,")
+    hand = {"driver": "throttle", "throttle-group": "slow0", "file": "raw0", "discard": "unmap"}
     return [
         *("-blockdev", "driver=file,node-name=file0,filename={folder}/disk.raw,cache.no-flush=on,aio=threads"),
         *("-blockdev", ",".join(["driver=blkdebug,node-name=debug0,image=file0", *rules])),
         *("-blockdev", "driver=raw,node-name=raw0,file=debug0"),
         *("-object", "throttle-group,id=slow0"),
         *("-blockdev", f"driver=throttle,node-name={NODE},file=raw0,throttle-group=slow0"),
-        *("-drive", f"if=none,id=hand0,file=json:{hand}"),
+        *("-drive", "if=none,id=hand0,file=json:" + json.dumps(hand).replace(",", ",,")),
     ]
 
 
@@ -99,8 +99,8 @@ class Storage(behind.Behind):
 
     def before_reset(self) -> None:
         """A device reset waits for all requests, so none may be suspended."""
-        if _SUSPEND in self._moved:
-            self._move(_SUSPEND, "none")
+        if SUSPEND in self._moved:
+            self._move(SUSPEND, "none")
 
     def holding(self) -> bool:
         """Whether requests may stay where they are."""
@@ -119,7 +119,7 @@ class Storage(behind.Behind):
 
     def _move(self, name: str, value: str) -> None:
         neutral = value == dict(LEVERS)[name][0]
-        {_SUSPEND: self._suspend, _LATENCY: self._slow, _PAUSE: self._pause, _FAIL: self._fail}[name](value, neutral)
+        {SUSPEND: self._suspend, LATENCY: self._slow, PAUSE: self._pause, FAIL: self._fail}[name](value, neutral)
         if neutral:
             del self._moved[name]
         else:
@@ -136,14 +136,15 @@ class Storage(behind.Behind):
         limits = {"iops-total": 0, "iops-size": 0} if neutral else {"iops-total": _RATE, "iops-size": SECTOR}
         self.monitor.execute("qom-set", path="/objects/slow0", property="limits", value=limits)
         if not neutral:
-            self._hand(f"read -q 0 {(_AT_ONCE + int(value) * _RATE // 1000) * SECTOR}")
+            # A discard costs as much as a read or write, and goes no further than the throttle.
+            self._hand(f"discard -q 0 {(_AT_ONCE + int(value) * _RATE // 1000) * SECTOR}")
 
     def _pause(self, value: str, neutral: bool) -> None:
         self.monitor.execute("cont" if neutral else "stop")
 
     def _fail(self, value: str, neutral: bool) -> None:
         names = [name for name, _ in _FAILS]
-        steps = names.index(value) - names.index(self._moved.get(_FAIL, names[0]))
+        steps = names.index(value) - names.index(self._moved.get(FAIL, names[0]))
         for _ in range(steps % len(names)):
             self._hand(f"write -q -z {SIZE - SECTOR} {SECTOR}")
         if neutral:
