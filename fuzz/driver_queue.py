@@ -148,10 +148,12 @@ class DriverQueue(Looking):
     # -- supplying
 
     def supply(self, step: Supply) -> None:
-        """Place one buffer; left out if it doesn't fit the ring, the queue size rule or memory."""
+        """Place one buffer; left out if it doesn't fit the ring, the queue size rule or memory, or must be alone."""
         message = None
         if step.request is not None and self.driver.device is not None:
             message = self.driver.device.message(step.request, self.serial, self.number)
+            if message.alone and self.blocks:
+                return
             lengths, writable = divide(len(message.readable), message.writable, step.cut)
             readable = _slices(message.readable, lengths)
         else:

@@ -27,13 +27,15 @@ class Message:
 
     *check* gets the used length and the device-writable bytes in order, and returns what is wrong
     with them in a few words, or ''. *completes*: whether the device owes an answer at all (a network
-    receive buffer may wait for ever).
+    receive buffer may wait for ever). *alone*: drivers have no other buffer outstanding in that
+    queue; where there is one, this is left out.
     """
 
     readable: bytes
     writable: int
     check: Callable[[int, bytes], str] = accept
     completes: bool = True
+    alone: bool = False
 
 
 class DeviceClass(Protocol):
