@@ -28,7 +28,7 @@ _EIO = 5
 
 #: A throttle lets pass as much as a tenth of a second's worth at once. So that much is used up first, and what is
 #: beyond it makes the next request wait.
-_RATE = 4000  # sectors a second
+_RATE = 20_000  # sectors a second
 _AT_ONCE = _RATE // 10
 
 SUSPEND = "suspend"
@@ -40,7 +40,7 @@ _EXCLUSIVE = (SUSPEND, PAUSE, FAIL)
 
 LEVERS: behind.Named = (
     (SUSPEND, ("none", "read", "write")),  # the next such request stays where it is until the lever is moved back
-    (LATENCY, ("0", "20", "1")),  # ms until the next request goes; then a quarter of one for each sector
+    (LATENCY, ("0", "10", "1")),  # ms until the next request goes; then a twentieth of one for each sector
     (PAUSE, ("off", "on")),  # whether the virtual machine is paused
     (FAIL, tuple(name for name, _ in _FAILS)),  # the machine stops at an error, and tries again when it goes on
 )
