@@ -15,68 +15,22 @@ from typing import Any
 
 from fuzz import __version__, encoding, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, decide, minimise
+from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
 from fuzz.generate import nth
-from fuzz.program import Limits, Program
+from fuzz.program import Program
 from fuzz.report.text import Shown, quote, render
 from fuzz.status import Status, duration
-from fuzz.targets import Offer, Target, TargetError
+from fuzz.targets import Target, TargetError
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR
 from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
+from fuzz.wanted import Wanted, narrow
 from oracles import spec
 from oracles.rules import registry
 
 AGAIN_MODEL, AGAIN_REAL = 20, 5
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the user asked for."""
-
-    seed: int
-    runs: int | None = None
-    seconds: float | None = None
-    layout: str | None = None  # split | packed | both
-    in_order: str | None = None  # on | off | both
-    go_on: bool = False
-    out: Path = Path("vqfuzz-out")
-    qemu: str = ""  # what starts QEMU, if not the usual one
-
-    def options(self, runs: int) -> str:
-        """The same as options of the command, for exactly so many programs."""
-        words = [f"--seed {self.seed}", f"--runs {runs}"]
-        words += [f"--layout {self.layout}"] if self.layout else []
-        words += [f"--in-order {self.in_order}"] if self.in_order else []
-        words += ["--continue"] if self.go_on else []
-        words += [f"--out {quote(str(self.out))}"] if str(self.out) != "vqfuzz-out" else []
-        words += [f"--qemu {quote(self.qemu)}"] if self.qemu else []
-        return " ".join(words)
-
-
-def narrow(target: Target, offer: Offer, layout: str | None, in_order: str | None) -> tuple[Limits, list[str]]:
-    """What may be drawn, and a line about what was asked for and can't be. Raises TargetError if nothing is left."""
-    limits = target.limits
-    offered = offer.features
-    layouts = tuple(one for one in limits.layouts if one == spec.SPLIT or offered & spec.RING_PACKED)
-    orders = tuple(one for one in limits.in_order if not one or offered & spec.IN_ORDER)
-    names = " ".join(spec.feature_names(offered)) or "no ring features"
-    notes = []
-    if layout in spec.LAYOUTS:
-        if layout not in layouts:
-            raise TargetError(f"{target.name} has no {layout} virtqueues; it offers: {names}")
-        layouts = (layout,)
-    elif layout == "both" and len(layouts) < len(spec.LAYOUTS):
-        notes.append(f"only {layouts[0]} virtqueues: {target.name} offers {names}")
-    if in_order in ("on", "off"):
-        if (in_order == "on") not in orders:
-            raise TargetError(f"{target.name} does not offer in_order; it offers: {names}")
-        orders = (in_order == "on",)
-    elif in_order == "both" and True not in orders:
-        notes.append(f"only without in_order: {target.name} offers {names}")
-    limits = replace(limits, layouts=layouts, in_order=orders, features=limits.features & offered)
-    return limits, notes
 
 
 @dataclass(slots=True)
@@ -229,6 +183,7 @@ class Campaign:
         if self.looked[rule] > _CLOSER_LOOKS:
             return False
         self.looked[rule] += 1
+        ran = self.runner.earlier(program)
         meta = self._facts(index, outcome, patient)
         with finds.uninterrupted():
             find = finds.save(wanted.out, rule, program, outcome, meta)
@@ -243,19 +198,22 @@ class Campaign:
         repeated = any(known == rule for known, _ in self.kept)
         flaky = tally.flaky
         began = time.monotonic()
-        stopped = self._confirm(find, outcome, needs, repeated)
+        stopped = self._confirm(find, outcome, needs, repeated, ran)
         self.aside += time.monotonic() - began
         if stopped:
             raise KeyboardInterrupt
         return not wanted.go_on and tally.flaky == flaky  # what never came back does not end the run
 
-    def _confirm(self, find: Find, outcome: Outcome, needs: Needs, repeated: bool) -> bool:
+    def _confirm(self, find: Find, outcome: Outcome, needs: Needs, repeated: bool, ran: Programs) -> bool:
         """Re-run and shrink a saved find, and tell it unless it is known. Whether the user interrupted that."""
         program, rule = find.program, needs.rule
         times = (AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1
         try:
-            count = again(self.runner, program, needs, times,
-                          lambda done: self.status.show(f"{rule}: again {done}/{times}"))  # fmt: skip
+            self.runner.restart()
+            count = self._again(program, needs, times)
+            if not count:
+                needs = self._after(find, needs, ran)
+                count = self._again(program, needs, times) if needs.before else 0
         except (KeyboardInterrupt, TargetError):
             self.tally.found += 1
             self.kept[rule, encoding.dump(program)] = find
@@ -268,25 +226,42 @@ class Campaign:
             return False
         if 0 < count < times:
             needs = replace(needs, tries=3)
-        smaller = minimise(self.runner, program, outcome, needs, progress=lambda done, now: self.status.show(
+        small = minimise(self.runner, program, outcome, needs, progress=lambda done, now: self.status.show(
             f"{rule}: {_count(len(now.steps), 'step')} after {_count(done, 'execution')}"))  # fmt: skip
-        known = self.kept.get((rule, encoding.dump(smaller.program)))
-        if known is not None:
+        text = "".join(map(encoding.dump, (*find.before, small.program)))
+        if (rule, text) in self.kept:
             finds.remove(find)
-            return smaller.stopped
+            return small.stopped
         self.tally.found += 1
-        self.kept[rule, encoding.dump(smaller.program)] = find
-        finds.update(find, shrunk=shrunk_facts(program, smaller), marks=list(smaller.outcome.marks))
-        self._tell(find, smaller, smaller.outcome)
-        return smaller.stopped
+        self.kept[rule, text] = find
+        finds.update(find, shrunk=shrunk_facts(program, small), marks=list(small.outcome.marks))
+        self._tell(find, small, small.outcome)
+        return small.stopped
 
-    def _tell(self, find: Find, smaller: Smaller | None, outcome: Outcome) -> None:
+    def _again(self, program: Program, needs: Needs, times: int) -> int:
+        return again(self.runner, program, needs, times,
+                     lambda done: self.status.show(f"{needs.rule}: again {done}/{times}"))  # fmt: skip
+
+    def _after(self, find: Find, needs: Needs, ran: Programs) -> Needs:
+        """It doesn't fail alone: with what it takes of the programs that *ran* before, if that helps; saved with it."""
+
+        def show(what: str) -> None:
+            self.status.show(f"{needs.rule}: {what}")
+
+        before = needed(self.runner, find.program, needs, ran, show)
+        if before:
+            before = smaller(self.runner, find.program, replace(needs, before=before), show)
+            with finds.uninterrupted():
+                finds.precede(find, before)
+        return replace(needs, before=before)
+
+    def _tell(self, find: Find, small: Smaller | None, outcome: Outcome) -> None:
         """Write the report beside the find, and print it."""
-        program = smaller.program if smaller is not None else find.program
-        file = find.folder / (finds.MINIMAL if smaller is not None else finds.PROGRAM)
-        text = report(find.meta, program, outcome, file)
+        program = small.program if small is not None else find.program
+        file = find.folder / (finds.MINIMAL if small is not None else finds.PROGRAM)
+        text = report(find.meta, program, outcome, file, find.before)
         with finds.uninterrupted():
-            if smaller is not None:
+            if small is not None:
                 finds.complete(find, program, outcome, text)
             else:
                 finds.add(find.folder, finds.REPORT, text)
@@ -357,9 +332,10 @@ def shrunk_facts(program: Program, smaller: Smaller) -> dict[str, Any]:
     }
 
 
-def report(meta: finds.Meta, program: Program, outcome: Outcome, file: Path | None) -> str:
-    """The text about a *program*, kept in *file*, that came to this."""
-    return render(Shown(meta, program, outcome.trace, list(outcome.marks), outcome.verdict, outcome.reason, file))
+def report(meta: finds.Meta, program: Program, outcome: Outcome, file: Path | None, before: Programs = ()) -> str:
+    """The text about a *program*, kept in *file*, that came to this; *before*: what had to run first."""
+    marks = list(outcome.marks)
+    return render(Shown(meta, program, outcome.trace, marks, outcome.verdict, outcome.reason, file, before))
 
 
 def _our_fault(outcome: Outcome) -> str:

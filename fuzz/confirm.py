@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fuzz import driver_side
@@ -15,6 +16,9 @@ from fuzz.program import Program
 from fuzz.shrink import Shrunk, shrink
 from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
 from fuzz.verdict import BAD, BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, Outcome
+
+KEPT = 200
+"""Programs run since the target was started that are remembered."""
 
 
 class Runner:
@@ -30,14 +34,27 @@ class Runner:
         self.late = ""
         self.trace_of_fault = ""
         self._hints = dict(target.limits.hints)
+        self._starts = 0
+        self._ran: deque[Program] = deque(maxlen=KEPT)  # on the target as it was started last
+        self._gone: tuple[Program, ...] = ()  # on the one before
 
     def run(self, program: Program, patient: bool = False, salt: int = 0,
-            without: frozenset[str] = frozenset(), finish: bool = False) -> Outcome:  # fmt: skip
+            without: frozenset[str] = frozenset(), finish: bool = False,
+            before: Sequence[Program] = ()) -> Outcome:  # fmt: skip
         """One execution. *finish*: an end that shows only after the session counts as this program's.
 
+        *before*: what runs first, whatever comes of it, on a target that is started anew.
         Raises TargetError if the target can't be reached or set up.
         """
+        if before:
+            self.restart()
+        for earlier in before:
+            self._run(earlier, False, 0, without, False)
+        return self._run(program, patient, salt, without, finish)
+
+    def _run(self, program: Program, patient: bool, salt: int, without: frozenset[str], finish: bool) -> Outcome:
         session = self._open()
+        self._remember(program)
         if isinstance(session, Outcome):
             return session
         try:
@@ -54,6 +71,25 @@ class Runner:
             if self.late:
                 outcome.verdict, outcome.reason, self.late = CRASHED, self.late, ""
         return outcome
+
+    def _remember(self, program: Program) -> None:
+        starts = self.target.starts
+        if starts != self._starts:
+            self._starts, self._gone = starts, tuple(self._ran)
+            self._ran.clear()
+        if starts:
+            self._ran.append(program)
+
+    def earlier(self, program: Program) -> tuple[Program, ...]:
+        """What ran before *program* since the target was started for them; the last ones, if there were many."""
+        for ran in (tuple(self._ran), self._gone):
+            if program in ran:
+                return ran[: len(ran) - 1 - ran[::-1].index(program)]
+        return ()
+
+    def restart(self) -> None:
+        """What runs next, runs on a target started anew."""
+        self.target.restart()
 
     def settle(self) -> None:
         """Open and close a session, so that ``late`` tells how the one before ended."""
@@ -82,21 +118,22 @@ class Needs:
     patient: bool = False  # only a long wait shows it
     finish: bool = False  # it shows when the session is over
     tries: int = 1  # executions of one candidate, for what does not happen every time
+    before: tuple[Program, ...] = ()  # what must have run on the target since it was started
 
     def seen(self, runner: Runner, program: Program, salt: int = 0) -> Outcome | None:
         """The outcome if *program* shows it, else None."""
         for attempt in range(self.tries):
-            outcome = runner.run(program, self.patient, salt + attempt, finish=self.finish)
+            outcome = runner.run(program, self.patient, salt + attempt, finish=self.finish, before=self.before)
             if outcome.rule == self.rule and outcome.verdict in BAD:
                 return outcome
         return None
 
 
-def decide(runner: Runner, program: Program) -> tuple[Outcome, bool]:
+def decide(runner: Runner, program: Program, before: Sequence[Program] = ()) -> tuple[Outcome, bool]:
     """Run *program*; what is undecided again with ten times the patience. (outcome, whether that was needed)."""
-    outcome = runner.run(program)
+    outcome = runner.run(program, before=before)
     if outcome.verdict == UNDECIDED:
-        return runner.run(program, patient=True), True
+        return runner.run(program, patient=True, before=before), True
     return outcome, False
 
 
@@ -105,7 +142,7 @@ def again(runner: Runner, program: Program, needs: Needs, times: int,
     """How many of *times* executions show it, each with other canaries."""
     count = 0
     for salt in range(times):
-        outcome = runner.run(program, needs.patient, salt, finish=needs.finish)
+        outcome = runner.run(program, needs.patient, salt, finish=needs.finish, before=needs.before)
         count += outcome.rule == needs.rule and outcome.verdict in BAD
         if progress is not None:
             progress(salt + 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -44,6 +45,7 @@ class Find:
     folder: Path
     program: Program
     meta: Meta = field(default_factory=dict)
+    before: tuple[Program, ...] = ()  # what must have run on the target since it was started
 
     @property
     def id(self) -> str:
@@ -125,7 +127,7 @@ def save(out: Path, rule: str, program: Program, outcome: Outcome, meta: Meta) -
         if folder.exists():  # found before: by the same command, say
             for name, text in files.items():
                 add(folder, name, text)
-            for name in (MINIMAL, MINIMAL_TRACE, REPORT):
+            for name in (MINIMAL, MINIMAL_TRACE, REPORT, *(place.name for place in folder.glob("before-*.vq"))):
                 (folder / name).unlink(missing_ok=True)
             return Find(folder, program, meta)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=out))
@@ -148,6 +150,14 @@ def update(find: Find, **facts: object) -> None:
     """Add facts to what is known of a find, on disk too."""
     find.meta.update(facts)
     add(find.folder, META, _json(find.meta))
+
+
+def precede(find: Find, before: tuple[Program, ...]) -> None:
+    """Add the programs without which it does not fail."""
+    for number, program in enumerate(before, 1):
+        add(find.folder, f"before-{number:03}.vq", encoding.dump(program))
+    update(find, before=len(before))
+    find.before = before
 
 
 def complete(find: Find, minimal: Program, outcome: Outcome, report: str) -> None:
@@ -218,6 +228,8 @@ def load_meta(folder: Path) -> Meta:
         raise UsageTrouble(f"{path}{place}: not JSON: {error}; remove it and use --target") from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise UsageTrouble(f"{path}: not a find of schema {SCHEMA}; remove the file and use --target")
+    if not isinstance(meta.get("before", 0), int):
+        raise UsageTrouble(f"{path}: «before» is no number of programs; remove it if none must run first")
     return meta
 
 
@@ -226,9 +238,13 @@ def load(path: Path) -> Find:
     if path.is_dir():
         for name in (MINIMAL, PROGRAM):
             if (path / name).exists():
-                return Find(path, load_program(path / name), load_meta(path))
+                return load(path / name)
         raise UsageTrouble(f"{path} is no find: there is no {PROGRAM} in it")
-    return Find(path.parent, load_program(path), load_meta(path.parent))
+    find = Find(path.parent, load_program(path), load_meta(path.parent))
+    if path.name in (MINIMAL, PROGRAM):
+        numbers = range(1, 1 + find.meta.get("before", 0))
+        find.before = tuple(load_program(path.with_name(f"before-{number:03}.vq")) for number in numbers)
+    return find
 
 
 def programs(path: Path) -> Iterator[Path]:
@@ -237,7 +253,17 @@ def programs(path: Path) -> Iterator[Path]:
         yield path
         return
     found = sorted(place for place in path.rglob("*.vq") if place.is_file())
-    kept = [place for place in found if not (place.name == PROGRAM and place.with_name(MINIMAL) in found)]
+    kept = [place for place in found if not _is_part(place)]
     if not kept:
         raise UsageTrouble(f"{path} holds no program: there is no file *.vq in it, or below it")
     yield from kept
+
+
+_BEFORE = re.compile(r"before-\d{3}\.vq")
+
+
+def _is_part(path: Path) -> bool:
+    """Whether the program in *path* is only a part of a find: before its smallest one, or before that ran."""
+    if path.name == PROGRAM:
+        return path.with_name(MINIMAL).is_file()
+    return bool(_BEFORE.fullmatch(path.name)) and path.with_name(META).is_file()

@@ -38,6 +38,7 @@ class FakeBackend:
         self.protocol = protocol
         self.requests: list[tuple[int, bytes, int]] = []
         self.connections = 0
+        self.tables = 0  # memory tables, over all connections
         self.memory: mmap.mmap | None = None
         self._kicks: dict[int, int] = {}
         self._calls: dict[int, int] = {}
@@ -127,6 +128,9 @@ class FakeBackend:
 
     def _remember(self, request: int, payload: bytes, descriptors: list[int]) -> None:
         if request == SET_MEM_TABLE:
+            self.tables += 1
+            if self.behaviour == "crash-at-table" and self.tables == self.argument:
+                os.kill(os.getpid(), signal.SIGSEGV)
             self.memory = mmap.mmap(descriptors[0], struct.unpack_from("=Q", payload, 16)[0])
         elif request in (SET_VRING_KICK, SET_VRING_CALL):
             table = self._kicks if request == SET_VRING_KICK else self._calls

@@ -88,9 +88,10 @@ def _replay(runner: Runner, find: Find, times: int) -> tuple[str, int]:
     undecided = 0
     last: dict[str, Outcome] = {}
     for salt in range(times):
-        outcome = runner.run(find.program, bool(find.meta.get("patient")), salt, finish=crashing)
+        patient = bool(find.meta.get("patient"))
+        outcome = runner.run(find.program, patient, salt, finish=crashing, before=find.before)
         if outcome.verdict == UNDECIDED:
-            outcome, _ = decide(runner, find.program)
+            outcome, _ = decide(runner, find.program, find.before)
         if outcome.verdict in BAD:
             seen[outcome.rule] += 1
             last[outcome.rule] = outcome
@@ -118,12 +119,12 @@ def shrink(path: Path, target: str | None, qemu: str, out: Path | None) -> int:
     status = Status()
     with _runners() as made:
         runner = _runner(made, _words(find, target, qemu, path))
-        outcome, patient = decide(runner, find.program)
+        outcome, patient = decide(runner, find.program, find.before)
         if outcome.verdict not in BAD:
             status.clear()
             say(f"nothing to shrink: {path} {'is undecided' if outcome.verdict == UNDECIDED else 'conforms'}")
             return UNCLEAR if outcome.verdict == UNDECIDED else CONFORMS
-        smaller = minimise(runner, find.program, outcome, Needs(outcome.rule, patient),
+        smaller = minimise(runner, find.program, outcome, Needs(outcome.rule, patient, before=find.before),
                            progress=lambda done, now: status.show(f"{len(now.steps)} steps after {done}"))  # fmt: skip
     status.clear()
     facts = shrunk_facts(find.program, smaller)
@@ -158,7 +159,7 @@ def explain(path: Path, target: str | None, qemu: str) -> int:
         meta.pop("shrunk", None)
     with _runners() as made:
         try:
-            outcome, _ = decide(_runner(made, words), find.program)
+            outcome, _ = decide(_runner(made, words), find.program, find.before)
         except (TargetError, UsageTrouble) as error:
             trace = find.folder / saved
             if target is not None or not find.meta or not trace.exists():
@@ -167,7 +168,7 @@ def explain(path: Path, target: str | None, qemu: str) -> int:
             return _from_trace(find, meta, file, trace)
     if outcome.verdict not in BAD:
         say(f"{outcome.verdict}: {path} on {words[0]}" + (f": {outcome.reason}" if outcome.reason else "") + "\n")
-    say(report(meta, find.program, outcome, file).rstrip("\n"))
+    say(report(meta, find.program, outcome, file, find.before).rstrip("\n"))
     return _code(outcome.verdict)
 
 
@@ -179,7 +180,8 @@ def _from_trace(find: Find, meta: finds.Meta, file: Path, trace: Path) -> int:
     marks = meta.get("marks" if trace.name == finds.MINIMAL_TRACE else "first_marks") or []
     verdict, why = str(find.meta.get("verdict", VIOLATES)), str(find.meta.get("reason", ""))
     entries = finds.load_trace(trace)
-    shown = Shown(meta, find.program, entries, [int(mark) for mark in marks], verdict, why, file)
+    marked = [int(mark) for mark in marks]
+    shown = Shown(meta, find.program, entries, marked, verdict, why, file, find.before)
     say(render(shown).rstrip("\n"))
     return _code(verdict)
 

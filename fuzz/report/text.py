@@ -42,6 +42,7 @@ class Shown:
     verdict: str
     reason: str = ""
     file: Path | None = None  # where the program stands
+    before: tuple[Program, ...] = ()  # what must have run first
 
 
 def render(shown: Shown) -> str:
@@ -54,6 +55,7 @@ def render(shown: Shown) -> str:
         _table(told),
         _ring(told, violation),
         _expected(violation),
+        _before(shown),
         _program(shown),
         _commands(shown),
     ]
@@ -181,6 +183,20 @@ def _expected(violation: Violation | None) -> list[str]:
     if rule is not None:
         lines += _wrapped(rule.text, " " * 12, "  the rule  ")
     return lines
+
+
+def _before(shown: Shown) -> list[str]:
+    """The programs that had to run first, as far as there is room."""
+    count = len(shown.before)
+    if not count:
+        return []
+    many = f"these {count} programs" if count > 1 else "this program"
+    lines = [f"  Only after {many} in the same process"]
+    for number, program in enumerate(shown.before[:3], 1):
+        text = encoding.dump(program).splitlines()
+        lines += [f"    before-{number:03}.vq", *(_cut(f"      {line}", WIDTH) for line in text[1:LINES])]
+        lines += [f"      … {len(text) - LINES} lines"] if len(text) > LINES else []
+    return lines + ([f"    … before-{count:03}.vq"] if count > 3 else [])
 
 
 def _program(shown: Shown) -> list[str]:

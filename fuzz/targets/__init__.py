@@ -130,6 +130,18 @@ class Target(Protocol):
     role: str  # under test: device | driver
     limits: Limits  # what may be drawn for it
 
+    @property
+    def starts(self) -> int:
+        """How often what it reaches was started: sessions of the same start may leave each other something.
+
+        0 as long as that can't be told: it is somebody else's.
+        """
+        ...
+
+    def restart(self) -> None:
+        """The next open() starts anew, if it is ours to start."""
+        ...
+
     def open(self) -> Session:
         """A session ready for start(). Starts or restarts what must run.
 

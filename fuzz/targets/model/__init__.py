@@ -156,6 +156,7 @@ class Model:
     def __init__(self, fault: str = "") -> None:
         self.name = f"model:{fault}" if fault else "model"
         self._raw = bytearray(MEMORY)
+        self.starts = 0
         self.engine = Engine
         if fault:
             from fuzz.targets.model.faults import FAULTS
@@ -174,7 +175,11 @@ class Model:
 
     def open(self) -> ModelSession:
         """A new device; its memory is reused, and as dirty as a real machine's."""
+        self.starts += 1
         return ModelSession(self.engine, self._raw)
+
+    def restart(self) -> None:
+        """Every session is a new device."""
 
     def probe(self) -> Offer:
         """Everything that this project can negotiate."""

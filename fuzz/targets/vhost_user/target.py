@@ -128,6 +128,18 @@ class VhostUser:
             raise TargetError(f"no memory can be shared: {error.strerror}") from None
         return self._session
 
+    @property
+    def starts(self) -> int:
+        """How often the process was started."""
+        return self._process.starts if self._process is not None else 0
+
+    def restart(self) -> None:
+        """The next session gets a new process, unless it is somebody else's."""
+        if self._session is not None:
+            self._session.close()
+        if self._process is not None:
+            self._process.end(grace=0)
+
     def probe(self) -> Offer:
         """What it offers, by a connection of its own."""
         if self._session is not None:
