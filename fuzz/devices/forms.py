@@ -41,8 +41,8 @@ def pick(choices: Choices, among: Sequence[int]) -> int:
 
 def cut(choices: Choices, readable: int, writable: int, head: int = 0, tail: int = 0) -> tuple[int, ...]:
     """A way to cut a request whose *head* first bytes and *tail* last ones drivers put in elements of their own."""
-    parts = (head, readable - head) if 0 < head < readable else (readable,)
-    parts += (writable - tail, tail) if 0 < tail < writable else (writable,)
+    parts = [head, readable - head] if 0 < head < readable else [readable]
+    parts += [writable - tail, tail] if 0 < tail < writable else [writable]
     return cutting.cut(choices, [part for part in parts if part], readable, writable)
 
 
