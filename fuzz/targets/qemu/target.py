@@ -24,7 +24,6 @@ from oracles import spec
 PROGRAM = "qemu-system-x86_64"
 VARIABLE = "VQFUZZ_QEMU"
 _CONFIG = 64  # bytes of configuration space that are looked at
-_SESSIONS = 500  # that one QEMU serves, if nothing is found
 _DEVICE = re.compile(r"virtio-([a-z0-9]+)(-pci|-device|-pci-non-transitional|-pci-transitional)?")
 
 
@@ -38,7 +37,7 @@ class Qemu:
         self.limits = Limits()
         self.accept = behind.accept
         self.qemu = qemu  # as the user wrote it, or ''
-        self._machine = machine
+        self.machine = machine
         self._behind = behind
         self._session: QemuSession | None = None
         self._last: QemuSession | None = None
@@ -48,26 +47,26 @@ class Qemu:
     @property
     def starts(self) -> int:
         """How often a QEMU was started."""
-        return self._machine.starts
+        return self.machine.starts
 
     def restart(self) -> None:
         """The next session gets a QEMU that has served none."""
         if self._session is not None:
             self._session.close()
-        self._machine.end()
+        self.machine.end()
 
     def ended(self, well: bool) -> None:
         """A session is over."""
         self._session = None
         self._served += 1
-        if not well and self._machine.running():
-            self._machine.end()
+        if not well and self.machine.running():
+            self.machine.end()
 
     def open(self) -> QemuSession:
         """A session, with a new QEMU after a find and every so often. Raises TargetError, TargetDied, TargetHung."""
         if self._session is not None:
             self._session.close()
-        machine = self._machine
+        machine = self.machine
         if machine.failed() and self._last is not None and self._served:
             line = f"{self.name} ended after its last session: {machine.obituary(0)}"
             self._served = 0
@@ -75,7 +74,7 @@ class Qemu:
             self._last = None
             raise TargetDied(line)
         unsettled = self._last is not None and self._last.unsettled
-        if not machine.running() or unsettled or self._served >= _SESSIONS:
+        if not machine.running() or unsettled or self._served >= self._behind.serves:
             machine.start()
             self._served = 0
         self._session = self._last = QemuSession(self, machine)
@@ -85,7 +84,7 @@ class Qemu:
         """What the device offers."""
         if self._session is not None:
             self._session.close()
-        machine = self._machine
+        machine = self.machine
         if not machine.running():
             machine.start()
             self._served = 0
@@ -116,7 +115,7 @@ class Qemu:
         most = min(sizes[:wanted])
         limits = Limits()
         actions = {"reset", "asleep"}
-        if features & spec.RING_RESET and not self._machine.micro:
+        if features & spec.RING_RESET and not self.machine.micro:
             actions.add("queue_reset")
         return Limits(
             layouts=spec.LAYOUTS if features & spec.RING_PACKED else (spec.SPLIT,),
@@ -136,14 +135,14 @@ class Qemu:
 
     def words(self) -> str:
         """The last lines that QEMU printed."""
-        return self._machine.words()
+        return self.machine.words()
 
     def describe(self) -> dict[str, str]:
         """Everything about the target that a run depended on."""
-        found = {"target": self.name, **self._machine.facts()}
+        found = {"target": self.name, **self.machine.facts()}
         if self.qemu:
             found["qemu"] = self.qemu
-        version = _version(self._machine.qemu)
+        version = _version(self.machine.qemu)
         if version:
             found["version"] = version
         if self._offer is not None:
@@ -155,7 +154,7 @@ class Qemu:
         """End the session and QEMU."""
         if self._session is not None:
             self._session.close()
-        self._machine.close()
+        self.machine.close()
 
 
 def _version(qemu: list[str]) -> str:
