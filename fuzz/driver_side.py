@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cache
 
 from fuzz import devices
 from fuzz.arena import Arena
+from fuzz.devices import Message
 from fuzz.driver_queue import DriverQueue
 from fuzz.evidence import Broken
-from fuzz.looking import Undecided
+from fuzz.looking import GLANCE, Undecided
 from fuzz.program import (
     Lever,
     Notify,
@@ -22,6 +24,7 @@ from fuzz.program import (
     Publish,
     QueueReset,
     Receive,
+    Request,
     Reset,
     Restart,
     Step,
@@ -121,7 +124,7 @@ class Driver:
         self.again: list[int] = []
         self.moved = False  # whether levers were, so that they must be moved back
         self.stirred = False  # whether one was, and what that brings has not been waited for
-        self.arena, places = self._lay_out()
+        self.arena, places = self._lay_out(hints)
         self.queues = [
             DriverQueue(self, number, queue.size, queue.start, places[number], salt, judge)
             for number, queue in enumerate(program.queues)
@@ -138,7 +141,7 @@ class Driver:
             Lever: self._lever,
         }
 
-    def _lay_out(self) -> tuple[Arena, list[tuple[int, int, int]]]:
+    def _lay_out(self, hints: dict[str, int]) -> tuple[Arena, list[tuple[int, int, int]]]:
         """Areas for every queue at its largest size, then the arena."""
         largest = max([step.size for step in self.program.steps if isinstance(step, QueueReset)], default=0)
         at = 64
@@ -150,7 +153,8 @@ class Driver:
                 areas.append(at)
                 at = (at + length + 16 + 63) & ~63
             places.append((areas[0], areas[1], areas[2]))
-        need = at + 256 + sum(_room(step) for step in self.program.steps if isinstance(step, Supply))
+        lengths = _lengths(self.program.device, hints)
+        need = at + 256 + sum(_room(step, lengths) for step in self.program.steps if isinstance(step, Supply))
         end = min(len(self.session.memory), max(need, at + 4096))
         return Arena(self.session.memory, at, end), places
 
@@ -267,8 +271,13 @@ class Driver:
         queue = self._queue_of(step.queue)
         if queue is None or not self.features & spec.RING_RESET:
             return
+        queue.look()
+        in_flight = queue.oracle.available > 0
         self.session.reset_queue(step.queue)
+        queue.look()
         queue.end(Resetting("queue"))
+        if in_flight:
+            queue.watch_rest(GLANCE)
         if step.size:
             queue.size = step.size
         queue.prepare(0)
@@ -292,10 +301,22 @@ class Driver:
         queue.resume()
 
 
-def _room(step: Supply) -> int:
+def _lengths(name: str, hints: dict[str, int]) -> Callable[[Request, int], int]:
+    """How many bytes a request of the class *name* has in a queue. That instance of the class sees nothing else."""
+    device = None if name == "any" else devices.load(name, hints)
+
+    @cache
+    def length(request: Request, queue: int) -> int:
+        message = device.message(request, 0, queue) if device is not None else Message(b"", 0)
+        return len(message.readable) + message.writable
+
+    return length
+
+
+def _room(step: Supply, lengths: Callable[[Request, int], int]) -> int:
     """An upper bound of the memory that a supply takes in the arena."""
     if step.request is not None:
-        length = dict(step.request.fields).get("length", 0)
+        length = lengths(step.request, step.queue)
         return length + 1024 + 32 * min(length, 256)
     pieces = len(step.readable) + len(step.writable)
     return sum(step.readable) + sum(step.writable) + 32 * pieces + 64
