@@ -9,11 +9,11 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fuzz import __version__, encoding, finds
+from fuzz import __version__, deviations, encoding, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, decide, minimise
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
@@ -21,53 +21,16 @@ from fuzz.generate import nth
 from fuzz.program import Program
 from fuzz.report.text import Shown, quote, render
 from fuzz.status import Status, duration
+from fuzz.tally import Tally
 from fuzz.targets import Target, TargetError
-from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR
+from fuzz.traits import traits
+from fuzz.trouble import FOUND, INTERRUPTED, TARGET
 from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from fuzz.wanted import Wanted, narrow
-from oracles import spec
-from oracles.rules import registry
 
 AGAIN_MODEL, AGAIN_REAL = 20, 5
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
 Say = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a campaign came to so far."""
-
-    programs: int = 0
-    chains: int = 0
-    slow: int = 0  # conform, but only a long wait showed it
-    undecided: int = 0
-    flaky: int = 0  # finds that never came back
-    found: int = 0  # finds told
-    ours: int = 0  # programs on which vqfuzz failed
-    shapes: set[tuple[str, int]] = field(default_factory=set)  # layouts and features that programs had
-    rules: set[str] = field(default_factory=set)  # that bore on them
-    warnings: Counter[str] = field(default_factory=Counter)
-    by_rule: Counter[str] = field(default_factory=Counter)
-
-    def shape(self, layout: str, features: int) -> None:
-        """A program with this layout and these features ran: its rules were exercised."""
-        if (layout, features) not in self.shapes:
-            self.shapes.add((layout, features))
-            wanted = features | (spec.RING_PACKED if layout == spec.PACKED else 0)
-            self.rules |= {rule.id for rule in registry().values() if rule.bears(layout, wanted)}
-
-    def exercised(self) -> str:
-        """How many of the rules that are checked bore on what ran."""
-        checked = sum(rule.status == "checked" for rule in registry().values())
-        return f"{len(self.rules)} of {checked} rules exercised"
-
-    def code(self) -> int:
-        """The exit code."""
-        if self.found:
-            return FOUND
-        if self.ours:
-            return TARGET
-        return UNCLEAR if self.undecided or self.flaky else CONFORMS
 
 
 class Campaign:
@@ -98,6 +61,7 @@ class Campaign:
         )
         for note in notes:
             self.say(note)
+        deviations.every()  # a list that can't be read is told now
         self.began = time.monotonic()
         code = None
         try:
@@ -119,7 +83,7 @@ class Campaign:
         deadline = self.began + wanted.seconds if wanted.seconds is not None else float("inf")
         before: Program | None = None
         outcome = Outcome()
-        index = 0
+        index = place = 0
         while index < limit:
             now = time.monotonic()
             if now >= deadline:
@@ -127,22 +91,26 @@ class Campaign:
             if self.status.due(now):
                 self._progress(now)
             program = nth(wanted.seed, index, self.limits)
+            tally.drawn = index + 1
+            if wanted.avoid and not wanted.avoid.isdisjoint(traits(program)):
+                index += 1
+                continue
             last = outcome
             outcome, patient = decide(runner, program)
             late, runner.late = runner.late, ""
-            tally.programs = index + 1
+            tally.programs += 1
             if late and before is not None and last.verdict not in BAD:
                 last.verdict, last.reason = CRASHED, late
-                if self._found(before, index - 1, last, False, True):
+                if self._found(before, place, last, False, True):
                     return
             if self._count(program, index, outcome, patient):
                 return
-            before, index = program, index + 1
+            before, place, index = program, index, index + 1
         if runner.real and before is not None and outcome.verdict not in BAD:
             runner.settle()
             if runner.late:
                 outcome.verdict, outcome.reason = CRASHED, runner.late
-                self._found(before, index - 1, outcome, False, True)
+                self._found(before, place, outcome, False, True)
 
     def _count(self, program: Program, index: int, outcome: Outcome, patient: bool) -> bool:
         """Take an outcome into account; whether the campaign is over."""
@@ -180,7 +148,7 @@ class Campaign:
         tally, wanted = self.tally, self.wanted
         rule = outcome.rule
         tally.by_rule[rule] += 1
-        if self.looked[rule] > _CLOSER_LOOKS:
+        if self.looked[rule] > _CLOSER_LOOKS or self._met_often(rule, program):
             return False
         self.looked[rule] += 1
         ran = self.runner.earlier(program)
@@ -196,13 +164,34 @@ class Campaign:
             return not wanted.go_on
         needs = Needs(rule, patient, finish)
         repeated = any(known == rule for known, _ in self.kept)
-        flaky = tally.flaky
+        found = tally.found
         began = time.monotonic()
         stopped = self._confirm(find, outcome, needs, repeated, ran)
         self.aside += time.monotonic() - began
         if stopped:
             raise KeyboardInterrupt
-        return not wanted.go_on and tally.flaky == flaky  # what never came back does not end the run
+        return not wanted.go_on and tally.found > found  # neither what never came back nor what is known ends the run
+
+    def _met_often(self, rule: str, program: Program) -> bool:
+        """Whether this looks like a known deviation that was met, and shrunk, several times already."""
+        for one in self.tally.known:
+            if self.tally.known[one] >= _CLOSER_LOOKS and rule in one.rules and traits(program).issuperset(one.when):
+                self.tally.known[one] += 1
+                return True
+        return False
+
+    def _known(self, find: Find, small: Smaller) -> bool:
+        """Whether a find is a deviation that is known and accepted; then it is counted, and forgotten."""
+        meta = find.meta
+        words = f"{small.outcome.reason}\n{meta['message']}\n{meta['words']}"
+        version = str(meta["describe"].get("version", ""))
+        one = deviations.known(self.target.name, version, meta["rule"], words, small.program)
+        if one is None or self.wanted.everything:
+            return False
+        self.tally.known[one] += 1
+        self.looked[meta["rule"]] -= 1
+        finds.remove(find)
+        return True
 
     def _confirm(self, find: Find, outcome: Outcome, needs: Needs, repeated: bool, ran: Programs) -> bool:
         """Re-run and shrink a saved find, and tell it unless it is known. Whether the user interrupted that."""
@@ -228,6 +217,8 @@ class Campaign:
             needs = replace(needs, tries=3)
         small = minimise(self.runner, program, outcome, needs, progress=lambda done, now: self.status.show(
             f"{rule}: {_count(len(now.steps), 'step')} after {_count(done, 'execution')}"))  # fmt: skip
+        if self._known(find, small):
+            return small.stopped
         text = "".join(map(encoding.dump, (*find.before, small.program)))
         if (rule, text) in self.kept:
             finds.remove(find)
@@ -304,6 +295,8 @@ class Campaign:
             if more:
                 self.say(f"{find.id}: {rule} also seen {_count(more, 'more time')}")
                 finds.update(find, also_seen=more)
+        for one, count in tally.known.items():
+            self.say(f"known {one.id}: met {_count(count, 'time')}: {one.reason} (--all reports it)")
         for rule, count in sorted(tally.warnings.items()):
             times = _count(count, "time")
             self.say(f"warning {rule}: suspicious, but no failure by itself; seen {times} (vqfuzz rules {rule})")
@@ -318,7 +311,7 @@ class Campaign:
         parts += [f"{tally.flaky} flaky"] if tally.flaky else []
         found = f"{_count(tally.found, 'find')} in {self.wanted.out}" if tally.found else "no violation"
         self.say(" · ".join([*parts, found]) + (" · interrupted" if interrupted else ""))
-        self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.programs, 1))}")
+        self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.drawn, 1))}")
 
 
 def shrunk_facts(program: Program, smaller: Smaller) -> dict[str, Any]:
@@ -346,4 +339,4 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-__all__ = ["CRASHED", "HUNG", "VIOLATES", "Campaign", "Tally", "Wanted", "narrow", "report", "shrunk_facts"]
+__all__ = ["CRASHED", "HUNG", "VIOLATES", "Campaign", "Wanted", "narrow", "report", "shrunk_facts"]

@@ -64,7 +64,7 @@ def _seed(of: str) -> Callable[[Any], Any]:
 
 _target = click.option("--target", "-t", metavar="TARGET", help="Another target than the one of the find.")
 _qemu = click.option("--qemu", default="", metavar="COMMAND",
-                     help="What starts the QEMU of targets qemu:DEVICE (or VQFUZZ_QEMU).  [qemu-system-x86_64]")  # fmt: skip
+                     help="What starts the QEMU of qemu:DEVICE (or VQFUZZ_QEMU).  [qemu-system-x86_64]")  # fmt: skip
 
 
 @vqfuzz.command()
@@ -75,6 +75,9 @@ _qemu = click.option("--qemu", default="", metavar="COMMAND",
 @click.option("--layout", type=click.Choice(["split", "packed", "both"]), help="Layout of the virtqueues.")
 @click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
+@click.option("--avoid", multiple=True, metavar="WHAT",
+              help="Leave out programs with WHAT in them: full-ring, queue-reset, table, lever-pause, ….")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="Report deviations that are known and accepted, too.")
 @click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT", default=Path("vqfuzz-out"),
               show_default=True, metavar="DIR", help="Where finds are kept (or VQFUZZ_OUT).")  # fmt: skip
 @_qemu

@@ -5,7 +5,11 @@ Knows programs alone. What a step does to the ring is estimated as if every buff
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from fuzz.program import Lever, Notify, Program, QueueReset, Receive, Request, Reset, Restart, Supply, Suppress, divide
+from fuzz.trouble import UsageTrouble
 from oracles import spec
 
 #: Every word that traits() may give, other than names of features, «lever NAME» and «request KIND».
@@ -13,6 +17,18 @@ WORDS = (
     "split", "packed", "full ring", "whole ring", "several queues", "table", "direct before table", "held", "reset",
     "queue reset", "other size", "restart", "suppression", "event", "forced notification",
 )  # fmt: skip
+
+
+def words(typed: Iterable[str]) -> frozenset[str]:
+    """Traits as a person types them: full-ring or «full ring». Raises UsageTrouble for one that there is not."""
+    found = set()
+    for word in typed:
+        name = word if word in spec.FEATURE_NAMES else word.replace("-", " ").lower()
+        if name not in (*WORDS, *spec.FEATURE_NAMES) and not name.startswith(("lever ", "request ")):
+            close = get_close_matches(name, [*WORDS, *spec.FEATURE_NAMES], 1, 0.0)[0].replace(" ", "-")
+            raise UsageTrouble(f"nothing in programs is called {word!r}; the nearest is {close!r}")
+        found.add(name)
+    return frozenset(found)
 
 
 def traits(program: Program) -> frozenset[str]:

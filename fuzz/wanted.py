@@ -26,6 +26,8 @@ class Wanted:
     go_on: bool = False
     out: Path = Path("vqfuzz-out")
     qemu: str = ""  # what starts QEMU, if not the usual one
+    avoid: frozenset[str] = frozenset()  # traits of programs that are left out
+    everything: bool = False  # report known deviations, too
 
     def options(self, runs: int) -> str:
         """The same as options of the command, for exactly so many programs."""
@@ -33,6 +35,8 @@ class Wanted:
         words += [f"--layout {self.layout}"] if self.layout else []
         words += [f"--in-order {self.in_order}"] if self.in_order else []
         words += ["--continue"] if self.go_on else []
+        words += [f"--avoid {quote(word.replace(' ', '-'))}" for word in sorted(self.avoid)]
+        words += ["--all"] if self.everything else []
         words += [f"--out {quote(str(self.out))}"] if str(self.out) != "vqfuzz-out" else []
         words += [f"--qemu {quote(self.qemu)}"] if self.qemu else []
         return " ".join(words)

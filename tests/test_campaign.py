@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz.campaign import Tally
+from fuzz.tally import Tally
 from oracles import spec
 from oracles.rules import registry
 

@@ -1,0 +1,53 @@
+"""What a campaign came to, in numbers.
+
+Knows outcomes as counts. Must not know how they came about, or how they are told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from fuzz.deviations import Deviation
+from fuzz.trouble import CONFORMS, FOUND, TARGET, UNCLEAR
+from oracles import spec
+from oracles.rules import registry
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a campaign came to so far."""
+
+    drawn: int = 0  # programs, of which some may be left out
+    programs: int = 0  # run
+    chains: int = 0
+    slow: int = 0  # conform, but only a long wait showed it
+    undecided: int = 0
+    flaky: int = 0  # finds that never came back
+    found: int = 0  # finds told
+    ours: int = 0  # programs on which vqfuzz failed
+    shapes: set[tuple[str, int]] = field(default_factory=set)  # layouts and features that programs had
+    rules: set[str] = field(default_factory=set)  # that bore on them
+    warnings: Counter[str] = field(default_factory=Counter)
+    by_rule: Counter[str] = field(default_factory=Counter)
+    known: Counter[Deviation] = field(default_factory=Counter)  # met again
+
+    def shape(self, layout: str, features: int) -> None:
+        """A program with this layout and these features ran: its rules were exercised."""
+        if (layout, features) not in self.shapes:
+            self.shapes.add((layout, features))
+            wanted = features | (spec.RING_PACKED if layout == spec.PACKED else 0)
+            self.rules |= {rule.id for rule in registry().values() if rule.bears(layout, wanted)}
+
+    def exercised(self) -> str:
+        """How many of the rules that are checked bore on what ran."""
+        checked = sum(rule.status == "checked" for rule in registry().values())
+        return f"{len(self.rules)} of {checked} rules exercised"
+
+    def code(self) -> int:
+        """The exit code."""
+        if self.found:
+            return FOUND
+        if self.ours:
+            return TARGET
+        return UNCLEAR if self.undecided or self.flaky else CONFORMS
