@@ -31,7 +31,7 @@ WINDOW_SIZE = 2 << 20
 HIGH = 1 << 32  # … which a PC has there, so that addresses don't fit in 32 bits
 #: cli; hlt; jmp back: a virtual processor that starts here does nothing for ever, and costs nothing
 _HALT = bytes((1 << 16) - 16) + bytes.fromhex("faf4ebfd") + bytes(12)
-_START_SECONDS = 20.0
+START_SECONDS = 20.0
 #: TCG with the halting ROM first: clocks run there. The qtest accelerator, where TCG was left out, has none.
 _ACCELERATORS = ("tcg", "qtest", "kvm")
 _NOT_HERE = ("invalid accelerator", "not supported", "could not access kvm", "failed to initialize")
@@ -60,26 +60,30 @@ class Machine:
 
     def command(self, accelerator: str) -> list[str]:
         """QEMU's command line, with {placeholders} for descriptors and the folder."""
+        words = [*self.qemu, *self.board(accelerator, ",memory-backend=mem")]
+        words += ["-object", f"memory-backend-file,id=mem,mem-path=/proc/self/fd/{{ram}},share=on,size={RAM}"]
+        words += ["-chardev", "socket,id=vqtest,fd={qtest}", "-qtest", "chardev:vqtest", "-qtest-log", "none"]
+        words += ["-chardev", "socket,id=vqmp,fd={qmp}", "-mon", "chardev=vqmp,mode=control"]
+        return [*words, *self.devices()]
+
+    def board(self, accelerator: str, more: str = "") -> list[str]:
+        """QEMU's options for a machine without a guest; *more*: properties of the machine."""
+        kind = "microvm,acpi=off" if self.micro else f"{self.behind.machine},max-ram-below-4g={WINDOW}"
+        words = ["-nodefaults", "-display", "none", "-no-user-config", "-machine", kind + more]
+        words += ["-m", self.behind.memory(RAM >> 20), "-accel", accelerator]
+        words += ["-bios", "{folder}/halt.bin", "-d", "guest_errors"]
+        return [*words, "-global", "virtio-mmio.force-legacy=false"] if self.micro else words
+
+    def devices(self) -> list[str]:
+        """QEMU's options for the device and what stands behind it."""
         behind, given = self.behind, self._given
-        kind = behind.machine
-        machine = "microvm,acpi=off" if self.micro else f"{kind},max-ram-below-4g={WINDOW}"
         # Several devices have fewer vectors than queues, and one interrupt for all hides who was meant.
         vectors = {"vectors": str(behind.queues + 8)}  # a device may have more queues than we use
         if self.micro or not behind.vectors:
             vectors = {}
-        properties = {**vectors, **behind.properties(given), **given}
-        words = ["-nodefaults", "-display", "none", "-no-user-config"]
-        words += ["-machine", f"{machine},memory-backend=mem", "-m", behind.memory(RAM >> 20), "-accel", accelerator]
-        words += ["-bios", "{folder}/halt.bin", "-d", "guest_errors"]
-        words += ["-object", f"memory-backend-file,id=mem,mem-path=/proc/self/fd/{{ram}},share=on,size={RAM}"]
-        words += ["-chardev", "socket,id=vqtest,fd={qtest}", "-qtest", "chardev:vqtest", "-qtest-log", "none"]
-        words += ["-chardev", "socket,id=vqmp,fd={qmp}", "-mon", "chardev=vqmp,mode=control"]
-        if self.micro:
-            words += ["-global", "virtio-mmio.force-legacy=false"]
-        words += behind.before(given)
-        options = [f"{name}={value}" for name, value in properties.items()]
-        words += ["-device", ",".join([self.device, "id=vq", *options])]
-        return [*self.qemu, *words, *behind.after(given)]
+        words = behind.before(given)
+        options = [f"{name}={value}" for name, value in {**vectors, **behind.properties(given), **given}.items()]
+        return [*words, "-device", ",".join([self.device, "id=vq", *options]), *behind.after(given)]
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -132,7 +136,7 @@ class Machine:
         finally:
             for end in theirs.values():
                 end.close()
-        self.qtest, self.qmp = Qtest(ours["qtest"], _START_SECONDS), Qmp(ours["qmp"])
+        self.converse(ours["qtest"], ours["qmp"])
         try:
             self.qtest.ping()
             self.qtest.limit(5.0)
@@ -142,6 +146,10 @@ class Machine:
             said = process.obituary() or str(error)
             self.end()
             raise TargetError(f"{self.qemu[0]} can't be used: {said}") from None
+
+    def converse(self, qtest: socket.socket, qmp: socket.socket) -> None:
+        """Talk to the QEMU that was started, over these."""
+        self.qtest, self.qmp = Qtest(qtest, START_SECONDS), Qmp(qmp)
 
     def _share(self) -> None:
         """Guest memory, zeroed, anew for every QEMU: one that is still dying must not write into it."""

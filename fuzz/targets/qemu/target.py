@@ -206,7 +206,7 @@ def parse(words: str) -> tuple[str, dict[str, str]]:
     return device, given
 
 
-def make(words: str, qemu: str = "") -> Qemu:
+def make(words: str, qemu: str = "", machines: type[Machine] = Machine) -> Qemu:
     """The target that *words* name, with the QEMU that the command *qemu* starts.
 
     It is started at once, for only it can say what it offers. Raises TargetError with QEMU's own words.
@@ -216,7 +216,7 @@ def make(words: str, qemu: str = "") -> Qemu:
     match = _DEVICE.fullmatch(device)
     kind = match[1] if match else ""
     behind = load(kind) if kind in KINDS else Behind()
-    machine = Machine(command, device, given, behind)
+    machine = machines(command, device, given, behind)
     target = Qemu(words, machine, behind, qemu)
     try:
         if kind not in KINDS:
