@@ -53,6 +53,7 @@ class DriverQueue(Looking):
         self.shown = None
         self.blocks.clear()
         self.messages.clear()
+        self.lazy.clear()
 
     def begin(self, cause: str) -> None:
         """The queue is live."""
@@ -88,7 +89,8 @@ class DriverQueue(Looking):
             self._hears_others(0.0)
         self.quiet()
         self.feed(why)
-        self._at_rest = self._device_area()
+        memory = self.session.memory
+        self._at_rest = [(at, memory[at : at + length].tobytes()) for at, length in self._device_areas(why.what)]
 
     def _hears_others(self, seconds: float) -> bool:
         """Whether a notification came where this queue has none to expect; on a shared line it is for the others."""
@@ -99,18 +101,22 @@ class DriverQueue(Looking):
                     queue.overhear()
         return came
 
-    def _device_area(self) -> bytes:
-        at, length = self.places[2], spec.area_sizes(self.driver.layout, self.size)[2]
-        return self.session.memory[at : at + length].tobytes()
+    def _device_areas(self, what: str) -> list[tuple[int, int]]:
+        """What the device may write: of the rings, and after a queue reset, when all is the driver's (2.6.1.1.2),
+        of the buffers. (offset, length) each, of the size that the queue has: it may begin again with another."""
+        sizes = spec.area_sizes(self.driver.layout, self.size)
+        areas = [(self.places[area], sizes[area]) for area in ((2,) if self.split else (0, 2))]
+        if what == "queue":
+            areas += [extent for block in self.blocks.values() for extent in block.elements[block.readable :]]
+        return areas
 
     def _check_rest(self) -> None:
         """Between its end and its next start nothing may have happened on the queue."""
-        if self._at_rest:
-            at = self.places[2]  # of the size that the queue had: it may begin again with another
-            found = self.session.memory[at : at + len(self._at_rest)].tobytes()
-            for offset, data in split_rings.differences(at, self._at_rest, found):
+        at_rest, self._at_rest = self._at_rest, []
+        for at, expected in at_rest:
+            found = self.session.memory[at : at + len(expected)].tobytes()
+            for offset, data in split_rings.differences(at, expected, found):
                 self.feed(Changed(self.session.address + offset, data))
-            self._at_rest = b""
 
     def watch_rest(self, seconds: float) -> None:
         """Watch a queue that is not live for so long: the device must leave it alone."""
@@ -136,7 +142,7 @@ class DriverQueue(Looking):
     def resume(self) -> None:
         """The stopped queue runs again."""
         config = self.config
-        self._at_rest = b""
+        self._at_rest = []
         self.config = QueueConfig(self.size, *self.places, *self._resumed)
         self.begin("restart")
         self.config = config

@@ -56,7 +56,7 @@ class Evidence:
         self.shown: tuple[int, int] | None = None  # the suppression words we wrote last
         self._used_shadow = bytearray()
         self._resumed = (0, 0)
-        self._at_rest = b""  # the device area when the queue ended
+        self._at_rest: list[tuple[int, bytes]] = []  # what the device must leave alone since the queue ended
 
     def feed(self, observation: Observation) -> None:
         """Record an observation and have it judged; scan what it completes. Raises Broken."""

@@ -19,7 +19,8 @@ from fuzz.targets.model import MEMORY, ModelSession
 from fuzz.targets.model.engine import Engine
 from fuzz.targets.model.faults import FAULTS
 from fuzz.verdict import CONFORMS, UNDECIDED, Outcome
-from oracles.trace import Called, Reclaimed, Resetting, Stored
+from oracles import spec
+from oracles.trace import Called, Reclaimed, Resetting, SawDescriptor, SawUsed, Stored
 from tests.test_driver_side import seen
 from tests.test_model import MODES, program
 
@@ -127,3 +128,51 @@ def test_what_happens_on_the_other_side_is_given_a_moment(asleep: str) -> None:
         assert time.monotonic() - began < PATIENCE / 2
         assert outcome.verdict == CONFORMS, outcome.violation or outcome.reason
         assert outcome.chains == count
+
+
+# --- a queue reset ----------------------------------------------------------------------------------------------------
+
+
+class Late(Quiet):
+    """Does something to a queue that was reset with buffers in flight, a moment later."""
+
+    def __init__(self, act: str) -> None:
+        super().__init__()
+        self.act = act
+        self.places: dict[str, int] = {}  # known when the queue was reset
+
+    def reset_queue(self, queue: int) -> None:
+        engine = self.engines[queue]
+        self.places["idx"] = engine.ring.device + 2
+        self.places["flags"] = engine.ring.descriptor + 14
+        self.places["buffer"] = engine.todo[0].chain.writable[0][0] - self.address
+        super().reset_queue(queue)
+
+    def called(self, queue: int, seconds: float) -> bool:
+        if seconds and self.places:
+            if self.act == "call":
+                self._calls[queue] = True
+            elif self.act:
+                self.memory[self.places[self.act]] ^= 0x80
+            self.places.clear()
+        return super().called(queue, seconds)
+
+
+@pytest.mark.parametrize("act", ["", "idx", "flags", "buffer", "call"])
+@pytest.mark.parametrize("layout", spec.LAYOUTS)
+def test_a_queue_that_was_reset_lies_still(layout: str, act: str) -> None:
+    """Neither its rings, nor the buffers that were in flight, nor a notification (2.6.1.1.1)."""
+    steps = "lever hold=all; supply in:8; supply in:9; notify; queue-reset"
+    outcome = quietly(f"{layout} 4 ring_reset", steps, Late(act))
+    driver_only = (layout, act) == ("split", "flags")  # a table that nobody reads or writes any more
+    assert outcome.rule == (CONFORMS if driver_only or not act else "VQR-QUIET"), outcome.violation
+
+
+@modes
+def test_what_was_used_before_a_queue_reset_is_looked_at(layout: str, in_order: bool) -> None:
+    head = f"{layout} 4 ring_reset" + " in_order" * in_order
+    outcome = quietly(head, "supply in:8; supply in:9; notify; queue-reset size=2; supply in:3; notify; receive 1")
+    assert outcome.verdict == CONFORMS, outcome.violation or outcome.reason
+    looks = [type(told).__name__ for told in seen(outcome, SawUsed, SawDescriptor, Resetting)]
+    assert looks[: looks.index("Resetting")] == (["SawUsed"] if layout == "split" else ["SawDescriptor"] * 2)
+    assert outcome.chains == 3
