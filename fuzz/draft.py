@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Levers that hold buffers back, so they are moved only for a moment. All others change how a buffer is used,
 #: or how soon, but never whether.
-HOLDING = frozenset({"hold", "suspend", "pause", "fail"})
+HOLDING = frozenset({"hold", "suspend", "pause", "fail", "link"})
 
 #: All outstanding buffers of a program together, in bytes.
 MEMORY = 1 << 20

@@ -1,0 +1,154 @@
+"""Behind virtio-net: a peer on a socket that sends back whatever it gets, and frames of its own when told to.
+
+Knows QEMU's network back-ends and what they keep queued. Must not know rings or programs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+
+from fuzz.devices.net import MAX_FRAME, MIN_FRAME, PEERS, frame
+from fuzz.targets.qemu import behind
+
+# 5.1.3; commands need the control queue, and some of them a feature of their own
+_MRG_RXBUF, _STATUS, _CTRL_VQ = 1 << 15, 1 << 16, 1 << 17
+_COMMANDS = 1 << 18 | 1 << 19 | 1 << 20 | 1 << 23  # CTRL_RX, CTRL_VLAN, CTRL_RX_EXTRA, CTRL_MAC_ADDR
+
+_LINK: behind.Named = (("link", ("up", "down")),)
+_PACKETS: dict[str, tuple[int, ...]] = {
+    "60": (60,),
+    "54": (MIN_FRAME,),
+    "512": (512,),
+    "1514": (MAX_FRAME,),
+    "burst": (60, MAX_FRAME, MIN_FRAME, 600, MAX_FRAME, 100),
+}
+_MOST = 256  # frames that the peer keeps for later; a network may lose the rest
+_PATIENCE = 1.0  # seconds until QEMU has read what it is to forget
+
+
+class Behind(behind.Behind):
+    """A network card on a link to our peer."""
+
+    device_class = "net"
+    queues = 3
+    accept = _MRG_RXBUF | _STATUS | _CTRL_VQ | _COMMANDS
+    pulses = (("packet", tuple(_PACKETS)),)
+    facts = (
+        "10.0.2, 11.1.3: frames sent while the link is down are dropped carelessly: with IN_ORDER their buffers never "
+        "come back, or QEMU hangs; on packed rings, they have the id of the list's first descriptor; with status=off, "
+        "the link is never down here",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._peer: socket.socket | None = None
+        self._waiting: deque[bytes] = deque()  # frames that QEMU takes later
+        self._count = 0  # frames of its own that the peer sent
+        self._gave = False  # whether QEMU may have frames that it has not delivered
+        self._down = False
+
+    def before(self, given: Mapping[str, str]) -> list[str]:
+        """The back-end. Without STATUS a driver can't see whether the link is up, so then it is."""
+        self.levers = () if given.get("status") == "off" else _LINK
+        return ["-netdev", "dgram,id=net0,local.type=fd,local.str={peer}"]
+
+    def properties(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The address is that to which frames go, for when the card is told to take no others."""
+        return {"netdev": "net0", "mac": "02:00:00:00:00:02"}
+
+    def descriptors(self) -> dict[str, socket.socket]:
+        """A new link for each QEMU."""
+        self.close()
+        self._peer, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._peer.setblocking(False)
+        return {"peer": theirs}
+
+    def hints(self, features: int, config: bytes) -> tuple[tuple[str, int], ...]:
+        """What is negotiated, and who sends."""
+        control = features & _COMMANDS if features & _CTRL_VQ else 0
+        return (("echo", 1), ("peer", 1), ("mrg_rxbuf", int(bool(features & _MRG_RXBUF))), ("control", control))
+
+    def ready(self) -> None:
+        """A new QEMU has nothing, and its link is up."""
+        self._waiting.clear()
+        self._count = 0
+        self._gave = self._down = False
+
+    def release(self) -> None:
+        """The link is up; what the peer has still goes over it."""
+        self._link(False)
+
+    def fresh(self) -> None:
+        """The link is up, and QEMU delivers nothing of before."""
+        self._receive()
+        self._waiting.clear()
+        self._count = 0
+        if self._gave:
+            # With the link down QEMU drops what it reads, and pausing makes it drop what it has read.
+            self._link(True)
+            self.monitor.execute("stop")
+            self._flushed()
+            self.monitor.execute("cont")
+            self._gave = False
+        self._link(False)
+
+    def lever(self, name: str, value: str) -> None:
+        """Cut the link and mend it; send frames."""
+        if value in dict(self.levers).get(name, ()):
+            self._link(value == "down")
+        elif name == "packet" and value in _PACKETS:
+            for length in _PACKETS[value]:
+                self._waiting.append(frame(self._count, length, PEERS))
+                self._count += 1
+            self._send()
+
+    def pump(self) -> None:
+        """Send back what came."""
+        if self._receive() or self._waiting:
+            self._send()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._peer is not None:
+            self._peer.close()
+            self._peer = None
+
+    def _link(self, down: bool) -> None:
+        if down != self._down:
+            self._down = down
+            self.monitor.execute("set_link", name="net0", up=not down)
+
+    def _receive(self) -> bool:
+        """Take what QEMU sent; whether there was anything. A QEMU that ended is noticed elsewhere."""
+        found = False
+        with suppress(OSError):  # BlockingIOError: that was all
+            while self._peer is not None:
+                self._waiting.append(self._peer.recv(1 << 16))
+                found = True
+        return found
+
+    def _send(self) -> None:
+        """Send what is waiting, in order, as far as QEMU takes it now."""
+        while len(self._waiting) > _MOST:
+            self._waiting.pop()
+        with suppress(OSError):  # BlockingIOError: later
+            while self._waiting and self._peer is not None:
+                self._peer.send(self._waiting[0])
+                self._gave = True
+                self._waiting.popleft()
+
+    def _flushed(self) -> None:
+        """Wait until QEMU has read everything that was sent."""
+        deadline = time.monotonic() + _PATIENCE
+        while self._peer is not None and time.monotonic() < deadline:
+            (left,) = struct.unpack("i", fcntl.ioctl(self._peer, termios.TIOCOUTQ, bytes(4)))
+            if not left:
+                return
+            time.sleep(0.0002)
