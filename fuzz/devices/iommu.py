@@ -26,6 +26,7 @@ _STATUSES = ("OK", "IOERR", "UNSUPP", "DEVERR", "INVAL", "RANGE", "NOENT", "FAUL
 _INVAL, _NOENT = 4, 6
 _RESV_MEM = 1
 _SLOT = 16  # pages
+_WEIGHED = ("attach", "attach", "attach", "detach", "map", "map", "map", "unmap", "unmap", "probe")
 
 _ENDPOINT, _DOMAIN = {"endpoint": (0, _WORD, 0)}, {"domain": (0, _WORD, 1)}
 _RANGE = {"virt": (0, _LONG, 0), "size": (1, _LONG, 4096)}
