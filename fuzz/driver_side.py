@@ -61,13 +61,16 @@ def run(
     salt: int = 0,
     judge: bool = True,
     without: frozenset[str] = frozenset(),
+    begun: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything the target does.
 
     *salt* varies canaries from one re-run to the next. *judge* False: the oracle keeps
-    books, but nothing is recorded or scanned.
+    books, but nothing is recorded or scanned. *begun*: called with the number of each step that
+    begins, from 1, and with one more when none is left.
     """
     driver = Driver(program, session, hints or {}, patient, salt, judge, without)
+    driver.begun = begun
     outcome = driver.outcome
     session.unsettled = True
     try:
@@ -111,6 +114,7 @@ class Driver:
         self.program = program
         self.session = session
         self.outcome = Outcome()
+        self.begun: Callable[[int], None] | None = None
         self.oracle = Oracle(without)
         self.patient = patient
         self.patience = PATIENCE * (10 if patient else 1)
@@ -171,18 +175,24 @@ class Driver:
     def execute(self) -> None:
         """Set up, run every step, and settle what is open."""
         self.start("init")
-        marks, trace = self.outcome.marks, self.outcome.trace
         for step in self.program.steps:
-            marks.append(len(trace))
+            self._begin()
             self.outcome.reached += 1
             self.actions[type(step)](step)
-        marks.append(len(trace))
+        self._begin()
         if self.moved:
             self._release()
         for queue in self.queues:
             queue.settle()
         for queue in self.queues:
             queue.linger(LINGER)
+
+    def _begin(self) -> None:
+        """A step begins, or what follows the last one."""
+        marks = self.outcome.marks
+        marks.append(len(self.outcome.trace))
+        if self.begun is not None:
+            self.begun(len(marks))
 
     def start(self, cause: str) -> None:
         """Initialize the device and make every queue live."""
