@@ -9,11 +9,11 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fuzz import driver_side
 from fuzz.program import Program
-from fuzz.shrink import Shrunk, shrink
+from fuzz.shrink import shrink
 from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
 from fuzz.verdict import BAD, BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, Outcome
 
@@ -170,40 +170,72 @@ def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *
     """The smallest program that shows the same. Interrupted: the smallest so far, marked as *stopped*."""
     budget = budget or (1000 if not runner.real else 40 if needs.patient else 300)
     seconds = seconds or (300.0 if not runner.real else 45.0)
-    began = time.monotonic()
-    best: list[tuple[Program, Outcome]] = [(program, outcome)]
-    seen: list[Outcome] = []
-    count = 0
+    if needs.patient:
+        hasty = _Shrinking(runner, program, outcome, replace(needs, patient=False), True, seconds, progress)
+        found = hasty.run(5 * budget)
+        if found.stopped:
+            return replace(found, program=program, outcome=outcome)
+        shown = needs.seen(runner, found.program)
+        if shown is not None:
+            return replace(found, outcome=shown)
+    return _Shrinking(runner, program, outcome, needs, False, seconds, progress).run(budget)
 
-    def still(candidate: Program) -> bool:
-        nonlocal count
-        if time.monotonic() - began > seconds:
+
+class _Shrinking:
+    """One search for a smaller program; *hasty*: what is undecided after a short wait counts as the same.
+
+    With a hasty search, whoever waited for the whole of every candidate's patience waits once, at its end.
+    """
+
+    def __init__(self, runner: Runner, program: Program, outcome: Outcome, needs: Needs, hasty: bool, seconds: float,
+                 progress: Callable[[int, Program], None] | None) -> None:  # fmt: skip
+        self.runner = runner
+        self.needs = needs
+        self.hasty = hasty
+        self.progress = progress
+        self.began = time.monotonic()
+        self.deadline = self.began + seconds
+        self.best = (program, outcome)
+        self.seen = outcome
+        self.count = 0
+
+    def still(self, candidate: Program) -> bool:
+        """Whether *candidate* shows it."""
+        if time.monotonic() > self.deadline:
             raise _OutOfTimeError
-        count += 1
-        found = needs.seen(runner, candidate)
-        if found is not None:
-            seen[:] = [found]
-        return found is not None
+        self.count += 1
+        found = self._undecided(candidate) if self.hasty else self.needs.seen(self.runner, candidate)
+        if found is None:
+            return False
+        self.seen = found
+        return True
 
-    def told(executions: int, smaller: Program) -> None:
-        best[0] = (smaller, seen[0])
-        if progress is not None:
-            progress(executions, smaller)
+    def _undecided(self, candidate: Program) -> Outcome | None:
+        needs = self.needs
+        outcome = self.runner.run(candidate, finish=needs.finish, before=needs.before)
+        return outcome if outcome.verdict == UNDECIDED or outcome.rule == needs.rule else None
 
-    stopped = False
-    reached = outcome.reached or None
-    limits = runner.target.limits
-    result: Shrunk | None = None
-    try:
-        result = shrink(program, still, budget, told, reached=reached, levers=limits.levers, pulses=limits.pulses)
-    except KeyboardInterrupt:
-        stopped = True
-    except (_OutOfTimeError, TargetError):
-        pass  # what was reached so far stands
-    runner.late = ""
-    smallest, how = best[0]
-    complete = result is not None and result.complete
-    return Smaller(smallest, how, count, time.monotonic() - began, complete, stopped)
+    def told(self, executions: int, smaller: Program) -> None:
+        """A smaller program was found."""
+        self.best = (smaller, self.seen)
+        if self.progress is not None:
+            self.progress(executions, smaller)
+
+    def run(self, budget: int) -> Smaller:
+        """Search, within *budget* executions and the time that there is."""
+        stopped = complete = False
+        limits = self.runner.target.limits
+        program, outcome = self.best
+        try:
+            result = shrink(program, self.still, budget, self.told, reached=outcome.reached or None,
+                            levers=limits.levers, pulses=limits.pulses)  # fmt: skip
+            complete = result.complete
+        except KeyboardInterrupt:
+            stopped = True
+        except (_OutOfTimeError, TargetError):
+            pass  # what was reached so far stands
+        self.runner.late = ""
+        return Smaller(*self.best, self.count, time.monotonic() - self.began, complete, stopped)
 
 
 __all__ = ["Needs", "Runner", "Smaller", "again", "decide", "minimise"]

@@ -117,7 +117,7 @@ class Driver:
         self.begun: Callable[[int], None] | None = None
         self.oracle = Oracle(without)
         self.patient = patient
-        self.patience = PATIENCE * (10 if patient else 1)
+        self.patience = PATIENCE * session.patience * (10 if patient else 1)
         self.layout = program.layout
         self.features = program.features | spec.VERSION_1
         if self.layout == spec.PACKED:

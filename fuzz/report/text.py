@@ -108,7 +108,9 @@ def _facts(shown: Shown, told: story.Story) -> list[str]:
     meta, program = shown.meta, shown.program
     describe = meta.get("describe") or {}
     target = str(meta.get("target", "unknown"))
-    extra = [describe[name] for name in ("command", "version") if describe.get(name)]
+    ours = target.startswith("qemu:")  # then the target's name says it all: the command line is long, and made from it
+    extra = [describe[name] for name in ("version",) if describe.get(name)]
+    extra = extra if ours or not describe.get("command") else [describe["command"], *extra]
     names = " ".join(spec.feature_names(program.features)) or "none"
     sizes = " ".join(str(queue.size) for queue in program.queues)
     queue = f"queue {told.queue()}, " if len(program.queues) > 1 else ""
@@ -186,17 +188,19 @@ def _expected(violation: Violation | None) -> list[str]:
 
 
 def _before(shown: Shown) -> list[str]:
-    """The programs that had to run first, as far as there is room."""
+    """The programs that had to run first: the last of them, and those that are short."""
     count = len(shown.before)
     if not count:
         return []
     many = f"these {count} programs" if count > 1 else "this program"
     lines = [f"  Only after {many} in the same process"]
-    for number, program in enumerate(shown.before[:3], 1):
-        text = encoding.dump(program).splitlines()
-        lines += [f"    before-{number:03}.vq", *(_cut(f"      {line}", WIDTH) for line in text[1:LINES])]
-        lines += [f"      … {len(text) - LINES} lines"] if len(text) > LINES else []
-    return lines + ([f"    … before-{count:03}.vq"] if count > 3 else [])
+    first = max(0, count - 3)
+    lines += [f"    before-001.vq … before-{first:03}.vq"] if first else []
+    for number, program in enumerate(shown.before[first:], first + 1):
+        text = encoding.dump(program).splitlines()[1:]
+        shown_lines = text if len(text) <= LINES // 2 else [f"{len(program.steps)} steps"]
+        lines += [f"    before-{number:03}.vq", *(_cut(f"      {line}", WIDTH) for line in shown_lines)]
+    return lines
 
 
 def _program(shown: Shown) -> list[str]:
@@ -214,10 +218,9 @@ def _commands(shown: Shown) -> list[str]:
     file = shown.file
     if file is None:
         return []
-    lines = [
-        "  See it again",
-        f"    vqfuzz replay {quote(str(file))} --target {quote(str(shown.meta.get('target', '')))}",
-    ]
+    qemu = (shown.meta.get("describe") or {}).get("qemu", "")
+    target = quote(str(shown.meta.get("target", ""))) + (f" --qemu {quote(str(qemu))}" if qemu else "")
+    lines = ["  See it again", f"    vqfuzz replay {quote(str(file))} --target {target}"]
     if shown.meta.get("id"):
         lines.append(f"    vqfuzz judge {quote(str(file.with_suffix('.vqtrace')))}   # without the target")
         lines.append(f"    vqfuzz explain {quote(str(file.parent))}")

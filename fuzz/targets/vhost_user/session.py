@@ -121,6 +121,7 @@ class VhostUserSession:
     """
 
     proof = 8
+    patience = 1.0
     shared = False
     unsettled = False
     address = GUEST_ADDRESS
