@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from fuzz.targets.qemu.transport import Transport
 
 RAM = 2 << 30  # of which next to nothing is ever touched
 LANDING = 0x10_0000  # where interrupts write their numbers: in low memory, far from everything else
+LANDING_SIZE = 4096
 WINDOW = 1 << 30  # offset of the shared window in RAM …
 WINDOW_SIZE = 2 << 20
 HIGH = 1 << 32  # … which a PC has there, so that addresses don't fit in 32 bits
@@ -34,7 +36,7 @@ _HALT = bytes((1 << 16) - 16) + bytes.fromhex("faf4ebfd") + bytes(12)
 START_SECONDS = 20.0
 #: TCG with the halting ROM first: clocks run there. The qtest accelerator, where TCG was left out, has none.
 _ACCELERATORS = ("tcg", "qtest", "kvm")
-_NOT_HERE = ("invalid accelerator", "not supported", "could not access kvm", "failed to initialize")
+_NOT_HERE = re.compile("invalid accelerator|could not access kvm|failed to initialize (tcg|qtest|kvm)", re.IGNORECASE)
 
 
 class Machine:
@@ -95,9 +97,11 @@ class Machine:
             try:
                 self._start(accelerator)
             except TargetError as error:
-                absent = any(words in str(error).lower() for words in _NOT_HERE)
-                if not absent or accelerator == accelerators[-1]:
+                self.end()
+                if not _NOT_HERE.search(str(error)):
                     raise
+                if accelerator == accelerators[-1]:
+                    raise TargetError(f"{error} (nor does it have {' or '.join(accelerators[:-1])})") from None
                 continue
             self.accelerator = accelerator
             break
@@ -144,7 +148,6 @@ class Machine:
         except QtestError as error:
             process.wait(1.0)
             said = process.obituary() or str(error)
-            self.end()
             raise TargetError(f"{self.qemu[0]} can't be used: {said}") from None
 
     def converse(self, qtest: socket.socket, qmp: socket.socket) -> None:
@@ -179,7 +182,7 @@ class Machine:
     def landing(self) -> memoryview:
         """The words that interrupts write, as 32-bit numbers."""
         assert self._map is not None
-        return memoryview(self._map)[LANDING : LANDING + 4096].cast("I")
+        return memoryview(self._map)[LANDING : LANDING + LANDING_SIZE].cast("I")
 
     def running(self) -> bool:
         """Whether a QEMU runs."""

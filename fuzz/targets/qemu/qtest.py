@@ -9,9 +9,13 @@ set-up of forty commands takes one system call, and a tenth of the time of one b
 from __future__ import annotations
 
 import socket
+import struct
 import time
 
 _CHUNK = 1 << 16
+#: Commands that may lack their answer: a socket holds some 270 of QEMU's short writes, and once it is full QEMU does
+#: nothing but wait for us to read.
+UNREAD = 128
 ENDED = "ended, or closed its qtest socket"
 
 
@@ -24,7 +28,7 @@ class Closed(QtestError):
 
 
 class Silent(QtestError):
-    """No reply for as long as we wait: QEMU's main loop hangs."""
+    """What we wait for does not come: a reply, since QEMU's main loop hangs, or what a device must do in the end."""
 
 
 class Refused(QtestError):
@@ -42,15 +46,19 @@ class Qtest:
         self.replied = 0.0  # when the last reply came
         self.raised: set[int] = set()  # intercepted interrupt lines that are up
         self._connection = connection
-        self._seconds = seconds
         self._waiting: list[str] = []  # commands to send
         self._owed: list[str] = []  # commands sent and not answered, oldest first
-        self._received = bytearray()
+        self._received = b""  # of a line that is not complete
         connection.setblocking(True)
+        self.limit(seconds)
 
     def limit(self, seconds: float) -> None:
         """From now on a reply may take so long."""
         self._seconds = seconds
+        # The kernel's own limit: with Python's, there would be a poll() before every call.
+        span = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6) or 1)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._connection.setsockopt(socket.SOL_SOCKET, option, span)
 
     def close(self) -> None:
         """Close the connection. Never raises."""
@@ -60,21 +68,24 @@ class Qtest:
         """Add *commands* to those that are sent next."""
         self._waiting.extend(commands)
 
-    def flush(self) -> None:
-        """Send what was posted."""
-        commands = self._waiting
-        if not commands:
-            return
-        self._waiting = []
+    def flush(self) -> list[str]:
+        """Send what was posted. Returns the answers that had to be read before there was room for more."""
+        commands, self._waiting = self._waiting, []
         if self.log is not None:
             self.log.extend(commands)
-        if len(self._owed) > 1000:  # or QEMU could block on us while we block on it
-            self._collect()
+        answers: list[str] = []
+        while commands:
+            if len(self._owed) + len(commands) > UNREAD and self._owed:
+                answers += self._collect()
+            self._send(commands[:UNREAD])
+            commands = commands[UNREAD:]
+        return answers
+
+    def _send(self, commands: list[str]) -> None:
         self._owed += commands
         try:
-            self._connection.settimeout(self._seconds)
             self._connection.sendall(("\n".join(commands) + "\n").encode())
-        except TimeoutError:
+        except BlockingIOError:
             raise Silent(f"takes no command for {self._seconds:g} s: its main loop hangs") from None
         except OSError:
             raise Closed(ENDED) from None
@@ -87,8 +98,7 @@ class Qtest:
     def ask(self, *commands: str) -> list[str]:
         """Send *commands* behind what was posted; what each of them answered, without OK."""
         self.post(*commands)
-        self.flush()
-        return self._collect()[-len(commands) :]
+        return [*self.flush(), *self._collect()][-len(commands) :]
 
     def numbers(self, *commands: str) -> list[int]:
         """As ask(), for commands that answer with a number."""
@@ -105,41 +115,45 @@ class Qtest:
 
     def _collect(self) -> list[str]:
         """The answers to all commands that were sent."""
-        answers = []
-        deadline = 0.0
-        received = self._received
-        for command in self._owed:
-            while True:
-                end = received.find(b"\n")
-                if end < 0:
-                    deadline = deadline or time.monotonic() + self._seconds
-                    self._receive(command, deadline)
-                    continue
-                line = received[:end].decode("ascii", "replace").rstrip()
-                del received[: end + 1]
-                if not line.startswith("IRQ "):
-                    break
-                self._interrupt(line)
-            word, _, answer = line.partition(" ")
-            if word != "OK":
-                self._owed = []
-                raise Refused(f"answered {line!r} to the qtest command {command!r}")
-            answers.append(answer)
-        self._owed = []
+        owed, self._owed = self._owed, []
+        answers: list[str] = []
+        refused = ""
+        began = time.monotonic()
+        while (had := len(answers)) < len(owed):
+            for line in self._lines(owed[had], began):
+                if line.startswith("OK"):
+                    answers.append(line[3:])
+                elif line.startswith("IRQ "):
+                    self._interrupt(line)
+                else:  # and those behind it are read all the same, lest they be taken for others
+                    command = owed[min(len(answers), len(owed) - 1)]
+                    refused = refused or f"answered {line!r} to the qtest command {command!r}"
+                    answers.append("")
+            if len(answers) > had:
+                began = time.monotonic()
         self.replied = time.monotonic()
+        if refused:
+            raise Refused(refused)
         return answers
 
-    def _receive(self, command: str, deadline: float) -> None:
-        try:
-            self._connection.settimeout(max(0.001, deadline - time.monotonic()))
-            data = self._connection.recv(_CHUNK)
-        except TimeoutError:
-            raise Silent(f"does not answer {command!r} within {self._seconds:g} s: its main loop hangs") from None
-        except OSError:
-            raise Closed(ENDED) from None
-        if not data:
-            raise Closed(ENDED)
-        self._received += data
+    def _lines(self, command: str, began: float) -> list[str]:
+        """Lines that came, at least one; *command* is the one that waits for an answer since *began*."""
+        late = f"does not answer {command!r} within {self._seconds:g} s: its main loop hangs"
+        while time.monotonic() - began < self._seconds:
+            try:
+                data = self._connection.recv(_CHUNK)
+            except BlockingIOError:
+                raise Silent(late) from None
+            except OSError:
+                raise Closed(ENDED) from None
+            if not data:
+                raise Closed(ENDED)
+            self._received += data
+            whole, newline, rest = self._received.rpartition(b"\n")
+            if newline:
+                self._received = rest
+                return whole.decode("ascii", "replace").replace("\r", "").split("\n")
+        raise Silent(late)
 
     def _interrupt(self, line: str) -> None:
         _, what, number = line.split()[:3]

@@ -6,6 +6,7 @@ loop hangs, the device says that it needs a reset. Must not know programs, or wh
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,15 +14,18 @@ from typing import Protocol
 
 from fuzz.targets import QueueConfig, TargetBroken, TargetDied, TargetError, TargetHung
 from fuzz.targets.qemu import transport
-from fuzz.targets.qemu.machine import Machine
+from fuzz.targets.qemu.machine import LANDING_SIZE, Machine
 from fuzz.targets.qemu.qtest import Closed, QtestError, Silent
 from fuzz.targets.qemu.transport import NEEDS_RESET
 from oracles import spec
 from oracles.trace import Called, Stored
 
+_NOTHING = memoryview(bytes(LANDING_SIZE)).cast("I")
 _LAST_BREATH = 2.0  # seconds a process may take to end after its sockets closed (it may be dumping core)
-_SHORT = 0.001  # seconds: waits up to this one are one round trip
-_NAP = 0.0002  # seconds between looks in longer ones
+_TURNS = 12  # looks at the beginning of a wait, between which whoever wants our processor has it
+_EAGER = 6  # round trips that a wait begins with: most requests need less, and each lets the main loop run
+_NAPS = (0.00005, 0.0005)  # seconds between looks after that: the first one, and the longest
+_SHORT = 0.001  # seconds: in a wait of up to that, one step is enough
 _SIGN_OF_LIFE = 0.25  # seconds without a reply after which we ask for one
 
 
@@ -31,8 +35,9 @@ class Owner(Protocol):
     name: str
     accept: int  # feature bits of the device class, negotiated wherever offered
 
-    def ended(self, well: bool) -> None:
-        """The session is over; not *well*: whatever runs must not serve another."""
+    def ended(self, well: bool, untold: TargetDied | TargetHung | None) -> None:
+        """The session is over; not *well*: whatever runs must not serve another. *untold*: what happened last of
+        all, if nobody has been told."""
         ...
 
 
@@ -40,6 +45,7 @@ class QemuSession:
     """From one device reset to the next. Raises TargetError, TargetDied, TargetHung or TargetBroken."""
 
     proof = 8
+    patience = 0.25  # it is a process that does nothing else, and says every so often that it lives
     unsettled = False
 
     def __init__(self, owner: Owner, machine: Machine) -> None:
@@ -52,9 +58,7 @@ class QemuSession:
         self.address = machine.address
         self.memory = machine.window()
         self._landing = machine.landing()
-        self._pending: set[int] = set()  # with a shared interrupt: queues that have not been told of it
-        self._queues = 0
-        self._features = 0
+        self._vain = 0  # steps of waiting since something happened
         self._broken = False
         self._closed = False
         with self._talking():
@@ -70,18 +74,19 @@ class QemuSession:
         except (TargetHung, TargetDied, TargetBroken):
             self._broken = True
             raise
-        except TargetError as error:
-            self._broken = True
-            raise TargetError(f"{self._owner.name}: {error}") from None
-        except QtestError as error:
-            self._broken = True
-            name = self._owner.name
-            if isinstance(error, Silent):
-                raise TargetHung(f"{name} {error}") from None
-            if isinstance(error, Closed):
-                end = self._machine.obituary(_LAST_BREATH)
-                raise TargetDied(f"{name} ended: {end}" if end else f"{name} {error}") from None
-            raise TargetError(f"{name} {error}") from None
+        except (TargetError, QtestError) as error:
+            raise self._trouble(error) from None
+
+    def _trouble(self, error: Exception) -> Exception:
+        """What *error*, which a conversation raised, means to whoever uses the session."""
+        self._broken = True
+        name = self._owner.name
+        if isinstance(error, Silent):
+            return TargetHung(f"{name} {error}")
+        if isinstance(error, Closed):
+            end = self._machine.obituary(_LAST_BREATH)
+            return TargetDied(f"{name} ended: {end}" if end else f"{name} {error}")
+        return TargetError(f"{name}: {error}")
 
     def _needs_reset(self) -> None:
         """Whether the device says that it can't go on, though nothing was done to it that is not allowed (2.1.2)."""
@@ -100,54 +105,61 @@ class QemuSession:
             if missing:
                 names = " ".join(spec.feature_names(missing)) or f"{missing:#x}"
                 raise TargetError(f"does not offer {names}")
-            self._features = features | offered & self._owner.accept
             self._forget()
-            transport.start(self._qtest, self._transport, self._features, queues, self.address)
-        self._queues = len(queues)
+            wanted = features | offered & self._owner.accept
+            transport.start(self._qtest, self._transport, wanted, queues, self.address)
 
     def _forget(self) -> None:
-        """Interrupts of before."""
-        self._pending.clear()
-        for place in range(self._queues + 1):
-            self._landing[place] = 0
+        """Interrupts of before, those of the session before included. The device is reset: none can come any more."""
+        self._landing[:] = _NOTHING
         if self.shared:
             self._transport.interrupts()
 
     def notify(self, queue: int) -> None:
         """Ring the doorbell. What QEMU answers is read when there is time."""
-        with self._talking():
+        self._vain = 0
+        try:
             self._qtest.post(self._transport.doorbell(queue))
             self._qtest.flush()
+        except QtestError as error:
+            raise self._trouble(error) from None
 
     def called(self, queue: int, seconds: float) -> bool:
-        """Whether an interrupt came for *queue*, waiting up to *seconds*; it is consumed.
-
-        With a shared interrupt it is told to each queue once.
-        """
+        """Whether an interrupt came for *queue* (a shared one: for any), waiting up to *seconds*; it is consumed."""
         if self._came(queue):
             return True
         if seconds <= 0:
             return False
-        with self._talking():
-            if seconds <= _SHORT:
-                self._qtest.ping()  # the main loop runs in the meantime
-                if self._came(queue):
-                    return True
-                time.sleep(_NAP)
-                return self._came(queue)
-            deadline = time.monotonic() + seconds
-            while (now := time.monotonic()) < deadline:
-                if now - self._qtest.replied > _SIGN_OF_LIFE:
-                    self._qtest.ping()
-                if self._came(queue):
-                    return True
-                time.sleep(_NAP)
+        if seconds <= _SHORT:
+            return self._step(queue, seconds)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._step(queue, left):
+                return True
         return False
+
+    def _step(self, queue: int, left: float) -> bool:
+        """Wait for a moment, the longer the longer nothing happened already. Whether an interrupt came."""
+        vain = self._vain
+        self._vain = vain + 1
+        if not vain and not self.shared:  # looking at a shared one is a round trip by itself
+            for _ in range(_TURNS):
+                os.sched_yield()
+                if self._came(queue):
+                    return True
+        if vain < _EAGER or time.monotonic() - self._qtest.replied > _SIGN_OF_LIFE:
+            try:
+                self._qtest.ping()
+            except QtestError as error:
+                raise self._trouble(error) from None
+        else:
+            time.sleep(min(left, _NAPS[1], _NAPS[0] * 2 ** min(vain - _EAGER, 8)))
+        return self._came(queue)
 
     def _came(self, queue: int) -> bool:
         self._behind.pump()
         if self.shared:
-            return self._came_shared(queue)
+            return self._came_shared()
         landing = self._landing
         if landing[0]:
             landing[0] = 0
@@ -155,20 +167,18 @@ class QemuSession:
                 self._needs_reset()
         if landing[queue + 1]:
             landing[queue + 1] = 0
+            self._vain = 0
             return True
         return False
 
-    def _came_shared(self, queue: int) -> bool:
+    def _came_shared(self) -> bool:
         with self._talking():
             status = self._transport.interrupts()
-            if status & 1:
-                self._pending.update(range(self._queues))
             if status & 2:
                 self._needs_reset()
-        if queue in self._pending:
-            self._pending.discard(queue)
-            return True
-        return False
+        if status & 1:
+            self._vain = 0
+        return bool(status & 1)
 
     def listen(self, observer: Callable[[int, Stored | Called], None]) -> bool:
         """Nobody tells us what another process stores."""
@@ -189,7 +199,6 @@ class QemuSession:
         with self._talking():
             self._behind.before_reset()
             transport.reset(self._qtest, self._transport)
-        self._forget()
 
     def reset_queue(self, queue: int) -> None:
         """Reset one queue (2.6.1)."""
@@ -198,6 +207,7 @@ class QemuSession:
 
     def lever(self, name: str, value: str) -> None:
         """Move a lever of what stands behind the device, or let something happen there."""
+        self._vain = 0
         with self._talking():
             self._behind.lever(name, value)
 
@@ -222,14 +232,17 @@ class QemuSession:
         if self._closed:
             return
         self._closed = True
+        untold = None
         if not self._broken:
             try:
                 with self._talking():
                     self._behind.fresh()
                     transport.reset(self._qtest, self._transport)
-            except (TargetError, TargetDied, TargetHung, TargetBroken):
-                self._broken = True
+            except (TargetDied, TargetHung) as error:
+                untold = error
+            except (TargetError, TargetBroken):
+                pass  # the next session gets a new QEMU
         for view in (self._landing, self.memory):
             with suppress(BufferError):  # somebody still has a part of it; then it stays until they let go
                 view.release()
-        self._owner.ended(not self._broken)
+        self._owner.ended(not self._broken, untold)

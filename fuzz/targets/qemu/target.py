@@ -42,6 +42,7 @@ class Qemu:
         self._session: QemuSession | None = None
         self._last: QemuSession | None = None
         self._served = 0  # sessions, since QEMU was started
+        self._untold: TargetDied | TargetHung | None = None  # how the last session ended, if it didn't show before
         self._offer: Offer | None = None
 
     @property
@@ -53,13 +54,15 @@ class Qemu:
         """The next session gets a QEMU that has served none."""
         if self._session is not None:
             self._session.close()
+        self._untold = None
         self.machine.end()
 
-    def ended(self, well: bool) -> None:
+    def ended(self, well: bool, untold: TargetDied | TargetHung | None) -> None:
         """A session is over."""
         self._session = None
         self._served += 1
-        if not well and self.machine.running():
+        self._untold = untold
+        if not well:
             self.machine.end()
 
     def open(self) -> QemuSession:
@@ -67,11 +70,12 @@ class Qemu:
         if self._session is not None:
             self._session.close()
         machine = self.machine
-        if machine.failed() and self._last is not None and self._served:
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            raise untold
+        if machine.failed() and self._served:
             line = f"{self.name} ended after its last session: {machine.obituary(0)}"
-            self._served = 0
             machine.end()
-            self._last = None
             raise TargetDied(line)
         unsettled = self._last is not None and self._last.unsettled
         if not machine.running() or unsettled or self._served >= self._behind.serves:
@@ -94,6 +98,7 @@ class Qemu:
             sizes = machine.transport.queues()
             config = machine.transport.config(_CONFIG)
         except QtestError as error:
+            machine.end()
             raise TargetError(f"{self.name} {error}") from None
         details = [
             ("queue sizes", " ".join(map(str, sizes))),
@@ -130,6 +135,7 @@ class Qemu:
             pulses=behind.pulses,
             mixed_indirect=False,  # QEMU does not follow 2.7.5.3.2 there, and that would hide everything else
             uncut=behind.uncut,
+            rare=behind.rare,
             hints=behind.hints(features, config),
         )
 

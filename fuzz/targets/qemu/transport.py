@@ -6,13 +6,15 @@ Must not know sessions, processes or programs.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Protocol
 
 from fuzz.targets import QueueConfig, TargetError
-from fuzz.targets.qemu.qtest import Qtest
+from fuzz.targets.qemu.qtest import Qtest, Silent
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 64  # 2.1
+RESET_SECONDS = 5.0
 
 
 class Transport(Protocol):
@@ -68,10 +70,10 @@ class Transport(Protocol):
 def reset(qtest: Qtest, transport: Transport) -> None:
     """Device reset, and wait until it is done: the status reads 0 (2.4.1, 4.1.4.3.2)."""
     qtest.post(*transport.set_status(0))
-    for _ in range(1000):
-        if transport.status() == 0:
-            return
-    raise TargetError("the device does not become reset: its status stays other than 0 after 0 was written")
+    deadline = time.monotonic() + RESET_SECONDS
+    while status := transport.status():
+        if time.monotonic() > deadline:
+            raise Silent(f"does not become reset: its status is {status:#x} {RESET_SECONDS:g} s after 0 was written")
 
 
 def start(qtest: Qtest, transport: Transport, features: int, queues: Iterable[QueueConfig], address: int) -> None:
