@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """``make bench``: what vqfuzz does in a second, as one table.
 
-Every time is CPU time, the median of repetitions that take turns with each other, and stands beside its
-ratio to a yardstick measured between them: rounds of a plain Python loop. Ratios hold on any machine;
-whether an aim in seconds is met also depends on this one.
+Every time is CPU time (with QEMU, wall-clock time), the median of repetitions that take turns with each other, and
+stands beside its ratio to a yardstick measured between them: rounds of a plain Python loop. Ratios hold on any
+machine; whether an aim in seconds is met also depends on this one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.events import measure_memory, measure_oracle  # noqa: E402  # found b
 from bench.finding import measure_finding, measure_shrinking  # noqa: E402  # as above
 from bench.measuring import FULL, ROUNDS, Row, Size, say, yardstick  # noqa: E402  # as above
 from bench.programs import measure_programs  # noqa: E402  # as above
+from bench.shim import measure_shim  # noqa: E402  # as above
 from bench.starting import measure_start  # noqa: E402  # as above
 
 MEASURES: dict[str, Callable[[Size], Iterator[Row]]] = {
@@ -31,6 +32,7 @@ MEASURES: dict[str, Callable[[Size], Iterator[Row]]] = {
     "start": measure_start,
     "finding": measure_finding,
     "shrinking": measure_shrinking,
+    "shim": measure_shim,
 }
 
 
