@@ -155,9 +155,7 @@ def survivors(data: bytes, canary: bytes, proof: int, most: int = 4) -> tuple[Ex
     runs: list[Extent] = []
     at = data.find(needle)
     while at >= 0 and len(runs) < most:
-        end = at + proof
-        while data[end : end + 1] == canary:
-            end += 1
+        end = len(data) - len(data[at:].lstrip(canary))
         runs.append((at, end - at))
         at = data.find(needle, end)
     return tuple(runs)
