@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: set by .ci/run, where all targets have been installed: a missing one is then an error
 REQUIRED = os.environ.get("VQFUZZ_REQUIRE_TARGETS") == "1"
 SID = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqfuzz" / "sid"
-PROGRAMS = ("qemu-storage-daemon", "dpdk-testpmd")
-SID_PACKAGES = ("qemu-utils", "dpdk-dev", "virtiofsd", "passt", "vhost-device-vsock")
+PROGRAMS = ("qemu-storage-daemon", "qemu-system-x86_64", "dpdk-testpmd")
+SID_PACKAGES = ("qemu-utils", "qemu-system-x86", "dpdk-dev", "virtiofsd", "passt", "vhost-device-vsock")
 
 # The same examples each time, and no deadline: a loaded machine must not fail a test.
 hypothesis.settings.register_profile("vqfuzz", derandomize=True, database=None, deadline=None)
@@ -42,7 +42,7 @@ def target_version(name: str) -> str | None:
     program = shutil.which(name)
     if program is None:
         return None
-    if name != "qemu-storage-daemon":
+    if not name.startswith("qemu-"):
         return "there"
     out = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=30).stdout
     found = re.search(r"version (\S+)", out)
