@@ -201,8 +201,7 @@ class Campaign:
             self.runner.restart()
             count = self._again(program, needs, times)
             if not count:
-                needs = self._after(find, needs, ran)
-                count = self._again(program, needs, times) if needs.before else 0
+                needs, count = self._after(find, needs, ran, times)
         except (KeyboardInterrupt, TargetError):
             self.tally.found += 1
             self.kept[rule, encoding.dump(program)] = find
@@ -233,18 +232,24 @@ class Campaign:
         return again(self.runner, program, needs, times,
                      lambda done: self.status.show(f"{needs.rule}: again {done}/{times}"))  # fmt: skip
 
-    def _after(self, find: Find, needs: Needs, ran: Programs) -> Needs:
-        """It doesn't fail alone: with what it takes of the programs that *ran* before, if that helps; saved with it."""
+    def _after(self, find: Find, needs: Needs, ran: Programs, times: int) -> tuple[Needs, int]:
+        """It didn't fail alone: with what it takes of the programs that *ran* before, if it mostly does then.
+
+        These are saved with it. Else it is a matter of chance, and theirs would only seem to be a part in it.
+        """
 
         def show(what: str) -> None:
             self.status.show(f"{needs.rule}: {what}")
 
         before = needed(self.runner, find.program, needs, ran, show)
-        if before:
-            before = smaller(self.runner, find.program, replace(needs, before=before), show)
-            with finds.uninterrupted():
-                finds.precede(find, before)
-        return replace(needs, before=before)
+        behind = replace(needs, before=before)
+        count = self._again(find.program, behind, times) if before else 0
+        if 2 * count <= times:
+            return needs, 0
+        behind = replace(needs, before=smaller(self.runner, find.program, behind, show))
+        with finds.uninterrupted():
+            finds.precede(find, behind.before)
+        return behind, count
 
     def _tell(self, find: Find, small: Smaller | None, outcome: Outcome) -> None:
         """Write the report beside the find, and print it."""

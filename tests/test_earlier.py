@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from fuzz import encoding, finds, registry
-from fuzz.campaign import Campaign, Wanted
+from fuzz.campaign import AGAIN_MODEL, Campaign, Wanted
 from fuzz.commands import replaying
 from fuzz.confirm import KEPT, Needs, Runner, again
 from fuzz.earlier import needed, smaller
 from fuzz.program import Notify, Program, Queue, Reset, Supply
 from fuzz.status import Status
+from fuzz.targets import TargetDied
 from fuzz.targets.model import Model, ModelSession
 from fuzz.targets.model.engine import Engine
 from fuzz.targets.model.faults import FAULTS
-from fuzz.trouble import FOUND, UsageTrouble
+from fuzz.trouble import FOUND, UNCLEAR, UsageTrouble
 from fuzz.verdict import CONFORMS, CRASHED
 from tests.vhost_user_kit import target_at, target_of
 
@@ -178,6 +179,32 @@ def test_a_find_made_again_forgets_what_came_before(find, tmp_path):
     saved = finds.save(tmp_path / "out", "S-USED-LEN-MAX", program, Runner(Model()).run(program), {})
     assert saved.folder == folder
     assert finds.load(folder).before == ()
+
+
+def test_what_came_back_once_by_chance_needs_nothing_before_it(tmp_path):
+    class Moody(Model):
+        """Dies in its third session, and in the first one that runs behind the two before it."""
+
+        opened = 0
+
+        def open(self) -> ModelSession:
+            self.opened += 1
+            session = super().open()
+            self.starts = 1
+            if self.opened in (3, 3 + AGAIN_MODEL + 3):
+                session.notify = die  # type: ignore[method-assign]  # a session that ends
+            return session
+
+    said: list[str] = []
+    assert Campaign(Moody(), Wanted(1, 20, out=tmp_path / "out"), said.append, Status(quiet=True)).run() == UNCLEAR
+    assert "FLAKY: CRASHED" in "\n".join(said)
+    [folder] = (tmp_path / "out").iterdir()
+    assert not list(folder.glob("before-*"))
+    assert finds.load(folder).before == ()
+
+
+def die(queue: int) -> None:
+    raise TargetDied("killed by signal 11")
 
 
 # --- a process --------------------------------------------------------------------------------------------------------

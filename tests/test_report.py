@@ -108,3 +108,20 @@ def test_finds_are_told_by_trace_alone():
     text = render(Shown({}, program, outcome.trace, [], VIOLATES))
     assert "INO-ORDER" in text
     assert "✗" in text
+
+
+def test_programs_that_must_run_first_are_told():
+    program = Program(steps=(Supply((), (1,)), Notify()))
+    short, long = Program(steps=(Notify(),)), Program(steps=(Notify(),) * 40)
+    outcome = Runner(Model()).run(program)
+    text = render(replace(shown(program, outcome), before=(short, short, long, short, short)))
+    told = text.partition("  Only after these 5 programs in the same process\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.strip() for line in told if "before" in line or "steps" in line] == [
+        "before-001.vq … before-002.vq",
+        "before-003.vq",
+        "40 steps",
+        "before-004.vq",
+        "before-005.vq",
+    ]
+    assert told.count("      notify") == 2
+    assert "in the same process" not in render(shown(program, outcome))
