@@ -70,6 +70,7 @@ class Behind:
     pulses: Named = ()  # what can be made to happen once: name, values
     uncut: frozenset[int] = frozenset()  # queues whose requests are never cut into odd pieces
     serves = 500  # programs that one QEMU serves, if nothing is found
+    rare: frozenset[int] = frozenset()  # queues that most programs leave alone
     facts: tuple[str, ...] = ()  # that explain what is found, for people
 
     def __init__(self) -> None:
