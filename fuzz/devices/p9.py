@@ -1,6 +1,6 @@
-"""virtio-9p (5.22): messages of 9P2000.L, one a buffer, and whether each answer fits its question.
+"""virtio-9p (device 9, of which the specification has no chapter): messages of 9P2000.L, one a buffer.
 
-Knows 9P. Must not know rings, or which device answers.
+Knows 9P, and whether an answer fits its question. Must not know rings, or which device answers.
 
 Which fids exist nobody knows for certain, for every reset takes them away: so any message may be answered by an
 error. But what a fid stands for, if it stands for anything, its number tells: see _name(). All files have the same

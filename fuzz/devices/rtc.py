@@ -1,8 +1,8 @@
-"""virtio-rtc (5.21): requests about clocks on queue 0, alarms that went off on queue 1 where there are any.
+"""virtio-rtc (5.23): requests about clocks on queue 0, alarms that went off on queue 1 where there are any.
 
 Knows requests, their statuses and what an answer has. Must not know rings, or which device answers.
 
-A clock whose number is 0 may not exist either: a device has zero or more (5.21.6.3), so an answer may say that
+A clock whose number is 0 may not exist either: a device has zero or more (5.23.5), so an answer may say that
 there is none. Alarms are the business of VIRTIO_RTC_F_ALARM; without it the device knows no such
 request.
 """
@@ -17,7 +17,7 @@ from fuzz.devices import Message
 from fuzz.devices.forms import Forms, cut, pick, values, words
 from fuzz.program import Limits, Request
 
-HEAD = 8  # bytes of the headers of requests and of answers (5.21.6)
+HEAD = 8  # bytes of the headers of requests and of answers (5.23.6)
 _REQUEST = struct.Struct("<H6x")
 _OK, _EOPNOTSUPP, _ENODEV, _EINVAL, _EIO = 0, 2, 3, 4, 5
 _STATUSES = (_OK, _EOPNOTSUPP, _ENODEV, _EINVAL, _EIO)
@@ -38,7 +38,7 @@ FORMS: Forms = {
     "unknown": {"type": (0, 0xFFFF, 0x55), **_EXTRA},
     "alarm": _EXTRA,
 }
-#: Of each request: its message type, and how long a successful answer is (5.21.6.3 to 5.21.6.5).
+#: Of each request: its message type, and how long a successful answer is (5.23.6.4 to 5.23.6.6).
 _MESSAGES = {
     "read": (1, 16),
     "read_cross": (2, 24),
@@ -52,7 +52,7 @@ _MESSAGES = {
 _ALARMS = ("read_alarm", "set_alarm", "enable_alarm")
 _SETTLED = ("config", "clock_cap", "cross_cap")  # the same question has one answer, until a reset at least
 _KINDS = ("read", "read", "read", "read", "config", "clock_cap", "cross_cap", "read_cross", "unknown", *_ALARMS)
-_RESERVED = {"config": (10, 16), "clock_cap": (11, 16), "cross_cap": (9, 16), "read_alarm": (17, 24)}  # (5.21.6)
+_RESERVED = {"config": (10, 16), "clock_cap": (11, 16), "cross_cap": (9, 16), "read_alarm": (17, 24)}  # (5.23.6)
 _UNKNOWN = (0, 3, 0x55, 0x1006, 0x2000)
 
 
@@ -106,26 +106,26 @@ class Device:
         if used > len(data):
             return ""  # the ring's rules say what there is to say
         if 0 <= used < HEAD:
-            return f"an answer of {used} bytes, its header has {HEAD} (5.21.6)"
+            return f"an answer of {used} bytes, its header has {HEAD} (5.23.6)"
         status, kind = data[0], question.kind
         if status not in _STATUSES:
-            return f"status {status}, which the specification does not have (5.21.6)"
+            return f"status {status}, which the specification does not have (5.23.6)"
         wrong = self._status(question, status)
         if wrong or status != _OK:
             return wrong
         if any(data[1:HEAD]):
-            return "reserved bytes of the answer's header are not zero (5.21.6.2)"
+            return "reserved bytes of the answer's header are not zero (5.23.6.2)"
         if 0 <= used < length:
-            return f"an answer of {used} bytes to {kind}, it has {length} (5.21.6)"
+            return f"an answer of {used} bytes to {kind}, it has {length} (5.23.6)"
         first, end = _RESERVED.get(kind, (0, 0))
         if any(data[first:end]):
-            return f"reserved bytes of the answer to {kind} are not zero (5.21.6.2)"
+            return f"reserved bytes of the answer to {kind} are not zero (5.23.6.2)"
         if kind == "clock_cap" and data[HEAD + 2] & ~(_ALARM if self._alarm else 0):
-            return f"flags {data[HEAD + 2]:#x} that were not negotiated (5.21.6.2)"
+            return f"flags {data[HEAD + 2]:#x} that were not negotiated (5.23.6.2)"
         if not self._steady or kind not in _SETTLED:
             return ""
         if self._settled.setdefault(question, data[:length]) != data[:length]:
-            return f"another answer to {kind} than before (5.21.6.2)"
+            return f"another answer to {kind} than before (5.23.6.2)"
         return ""
 
     def _status(self, question: Request, status: int) -> str:
@@ -133,13 +133,13 @@ class Device:
         kind = question.kind
         known = kind in _MESSAGES and (self._alarm or kind not in _ALARMS)
         if kind == "unknown" and status != _EOPNOTSUPP:
-            return f"status {status} for an unknown message type, must be {_EOPNOTSUPP} (5.21.6.2)"
+            return f"status {status} for an unknown message type, must be {_EOPNOTSUPP} (5.23.6.2)"
         if known and status == _EINVAL:
-            return f"status {status} for a request that the specification allows (5.21.6.2)"
+            return f"status {status} for a request that the specification allows (5.23.6.2)"
         if kind == "config" and status == _ENODEV:
-            return f"status {status} for a request that names no clock (5.21.6.2)"
+            return f"status {status} for a request that names no clock (5.23.6.2)"
         if kind == "read" and status == _EOPNOTSUPP:
-            return f"status {status}, but every clock can be read (5.21.6.4.2)"
+            return f"status {status}, but every clock can be read (5.23.6.5.2)"
         return ""
 
 
@@ -160,10 +160,10 @@ def _expired(used: int, data: bytes) -> str:
     if used > len(data):
         return ""
     if 0 <= used < 16:
-        return f"a notification of {used} bytes, it has 16 (5.21.6.5)"
+        return f"a notification of {used} bytes, it has 16 (5.23.6.6)"
     kind = int.from_bytes(data[:2], "little")
     if kind != _NOTIFICATION:
-        return f"a notification of type {kind:#x}, must be {_NOTIFICATION:#x} (5.21.6.5)"
+        return f"a notification of type {kind:#x}, must be {_NOTIFICATION:#x} (5.23.6.6)"
     if any(data[2:HEAD]) or any(data[HEAD + 2 : 16]):
-        return "reserved bytes of a notification are not zero (5.21.6.2)"
+        return "reserved bytes of a notification are not zero (5.23.6.2)"
     return ""

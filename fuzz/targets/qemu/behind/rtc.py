@@ -11,7 +11,7 @@ class Behind(behind.Behind):
     """A clock."""
 
     device_class = "rtc"
-    queues = 2  # the second one only with alarms (5.21.2)
+    queues = 2  # the second one only with alarms (5.23.2)
     accept = _ALARM
     vectors = False
 
