@@ -49,6 +49,7 @@ _MESSAGES = {
     "set_alarm": (0x1004, 8),
     "enable_alarm": (0x1005, 8),
 }
+_READS = ("read", "read_cross")
 _ALARMS = ("read_alarm", "set_alarm", "enable_alarm")
 _SETTLED = ("config", "clock_cap", "cross_cap")  # the same question has one answer, until a reset at least
 _KINDS = ("read", "read", "read", "read", "config", "clock_cap", "cross_cap", "read_cross", "unknown", *_ALARMS)
@@ -68,6 +69,7 @@ class Device:
         self._alarm = bool(hints.get("alarm", 0))
         self._steady = bool(hints.get("steady", 0))
         self._settled: dict[Request, bytes] = {}  # what was answered
+        self._read: dict[int, int] = {}  # clock: the buffer of its last reading
 
     def draw(self, choices: Choices, queue: int, limits: Limits) -> tuple[Request, tuple[int, ...]]:
         """Mostly readings of the first clock; others may exist or not."""
@@ -98,10 +100,10 @@ class Device:
             return Message(b"", 16 + fields["room"], _expired, completes=False)
         type_, length = _MESSAGES.get(kind, (fields.get("type", 0), HEAD))
         question = Request(kind, tuple((name, fields[name]) for name in ("clock", "counter") if name in fields))
-        check = partial(self._answered, question, length)
+        check = partial(self._answered, buffer, question, length)
         return Message(_REQUEST.pack(type_) + _body(kind, fields), length + fields["room"], check)
 
-    def _answered(self, question: Request, length: int, used: int, data: bytes) -> str:
+    def _answered(self, buffer: int, question: Request, length: int, used: int, data: bytes) -> str:
         """What is wrong with an answer, or ''."""
         if used > len(data):
             return ""  # the ring's rules say what there is to say
@@ -122,11 +124,20 @@ class Device:
             return f"reserved bytes of the answer to {kind} are not zero (5.23.6.2)"
         if kind == "clock_cap" and data[HEAD + 2] & ~(_ALARM if self._alarm else 0):
             return f"flags {data[HEAD + 2]:#x} that were not negotiated (5.23.6.2)"
+        if kind in _READS:
+            return self._in_turn(dict(question.fields)["clock"], buffer)
         if not self._steady or kind not in _SETTLED:
             return ""
         if self._settled.setdefault(question, data[:length]) != data[:length]:
             return f"another answer to {kind} than before (5.23.6.2)"
         return ""
+
+    def _in_turn(self, clock: int, buffer: int) -> str:
+        """Readings of a clock are used in the order in which they were made available, in any case (5.23.6.5.2)."""
+        last, self._read[clock] = self._read.get(clock, -1), buffer
+        return (
+            f"clock {clock} was read for buffer {last} before it was for this one (5.23.6.5.2)" if last > buffer else ""
+        )
 
     def _status(self, question: Request, status: int) -> str:
         """What is wrong with a status, or ''. Nobody can tell what a device could not do, or was hindered in."""
