@@ -275,6 +275,11 @@ class Process:
         lines = [line.strip() for line in self._lines(self._since) if line.strip()]
         return _printable(lines[-1]) if lines else ""
 
+    def disregard(self) -> None:
+        """What was printed so far, as while starting, matters no more: it is no last word of what comes."""
+        if self._output >= 0:
+            self._since = os.fstat(self._output).st_size
+
     def sanitizer(self) -> str:
         """The first line of a sanitizer's report among the last words, or ''."""
         found = _SANITIZER.search("\n".join(self._lines(self._since)))

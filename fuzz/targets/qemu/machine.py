@@ -65,7 +65,7 @@ class Machine:
         words = [*self.qemu, *self.board(accelerator, ",memory-backend=mem")]
         words += ["-object", f"memory-backend-file,id=mem,mem-path=/proc/self/fd/{{ram}},share=on,size={RAM}"]
         words += ["-chardev", "socket,id=vqtest,fd={qtest}", "-qtest", "chardev:vqtest", "-qtest-log", "none"]
-        words += ["-chardev", "socket,id=vqmp,fd={qmp}", "-mon", "chardev=vqmp,mode=control"]
+        words += ["-chardev", "socket,id=vqmp,fd={qmp}", "-qmp", "chardev:vqmp"]
         return [*words, *self.devices()]
 
     def board(self, accelerator: str, more: str = "") -> list[str]:
@@ -135,12 +135,12 @@ class Machine:
         try:
             for name in ("qtest", "qmp"):
                 ours[name], theirs[name] = socket.socketpair()
+            self.converse(ours["qtest"], ours["qmp"])
             theirs.update(self.behind.descriptors())
             process.start({"ram": self._memory, **{name: end.fileno() for name, end in theirs.items()}})
         finally:
             for end in theirs.values():
                 end.close()
-        self.converse(ours["qtest"], ours["qmp"])
         try:
             self.qtest.ping()
             self.qtest.limit(5.0)
@@ -149,9 +149,10 @@ class Machine:
             process.wait(1.0)
             said = process.obituary() or str(error)
             raise TargetError(f"{self.qemu[0]} can't be used: {said}") from None
+        process.disregard()
 
     def converse(self, qtest: socket.socket, qmp: socket.socket) -> None:
-        """Talk to the QEMU that was started, over these."""
+        """Talk to the QEMU that is about to start, over these."""
         self.qtest, self.qmp = Qtest(qtest, START_SECONDS), Qmp(qmp)
 
     def _share(self) -> None:
