@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fuzz import driver_side
-from fuzz.program import Program
+from fuzz.program import Program, Supply
 from fuzz.shrink import shrink
 from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
 from fuzz.verdict import BAD, BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, Outcome
@@ -198,17 +198,26 @@ class _Shrinking:
         self.best = (program, outcome)
         self.seen = outcome
         self.count = 0
+        self.cuts = self._cuts(program)
 
     def still(self, candidate: Program) -> bool:
         """Whether *candidate* shows it."""
         if time.monotonic() > self.deadline:
             raise _OutOfTimeError
+        if not self._cuts(candidate) <= self.cuts:
+            return False
         self.count += 1
         found = self._undecided(candidate) if self.hasty else self.needs.seen(self.runner, candidate)
         if found is None:
             return False
         self.seen = found
         return True
+
+    def _cuts(self, program: Program) -> set[tuple[str, tuple[int, ...]]]:
+        """How requests are cut where any other cut may hide what is looked for: their kinds, and cuts."""
+        uncut = self.runner.target.limits.uncut
+        supplies = [step for step in program.steps if isinstance(step, Supply) and step.queue in uncut]
+        return {(step.request.kind, step.cut) for step in supplies if step.request is not None}
 
     def _undecided(self, candidate: Program) -> Outcome | None:
         needs = self.needs
