@@ -76,14 +76,14 @@ class Machine:
         words += ["-bios", "{folder}/halt.bin", "-d", "guest_errors"]
         return [*words, "-global", "virtio-mmio.force-legacy=false"] if self.micro else words
 
-    def devices(self) -> list[str]:
-        """QEMU's options for the device and what stands behind it."""
+    def devices(self, plain: bool = False) -> list[str]:
+        """QEMU's options for the device and what stands behind it; *plain*: without levers."""
         behind, given = self.behind, self._given
         # Several devices have fewer vectors than queues, and one interrupt for all hides who was meant.
         vectors = {"vectors": str(behind.queues + 8)}  # a device may have more queues than we use
         if self.micro or not behind.vectors:
             vectors = {}
-        words = behind.before(given)
+        words = behind.plain(given) if plain else behind.before(given)
         options = [f"{name}={value}" for name, value in {**vectors, **behind.properties(given), **given}.items()]
         return [*words, "-device", ",".join([self.device, "id=vq", *options]), *behind.after(given)]
 
@@ -148,7 +148,8 @@ class Machine:
         except QtestError as error:
             process.wait(1.0)
             said = process.obituary() or str(error)
-            raise TargetError(f"{self.qemu[0]} can't be used: {said}") from None
+            doubt = "" if "qemu" in said.lower() else "; is it qemu-system-x86_64?"
+            raise TargetError(f"{self.qemu[0]} can't be used: {said}{doubt}") from None
         process.disregard()
 
     def converse(self, qtest: socket.socket, qmp: socket.socket) -> None:
