@@ -37,8 +37,8 @@ class Behind(behind.Behind):
     facts = (
         "the console's port drops characters that its chardev does not take at once",
         "10.0.2, 11.1.3: PORT_NAME ends in a NUL, which 5.3.6.2 leaves out",
-        "10.0.2, 11.1.3: a control message longer than its buffer has a used length beyond the buffer (2.7.8.2); so these "
-        "buffers are long here",
+        "10.0.2, 11.1.3: a control message longer than its buffer has a used length beyond the buffer (2.7.8.2); so "
+        "these buffers are long here",
         "10.0.2, 11.1.3: a port whose characters are held back when it is hung up never returns their buffer; so it is "
         "not hung up here, unless a program says «lever line=hangup»",
         "10.0.2, 11.1.3: such a buffer comes back after its queue was reset (2.6.1.1); so queues are not reset here, "
