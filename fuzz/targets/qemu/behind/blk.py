@@ -30,7 +30,7 @@ class Behind(storage.Storage):
         """The graph; requests that fail are tried again only where the user asks for what is wrong with that."""
         words = super().before(given)
         if "stop" not in (given.get("rerror"), given.get("werror")):
-            self.levers = tuple(lever for lever in self.levers if lever[0] != storage.FAIL)
+            self.levers = self.movable = tuple(lever for lever in self.levers if lever[0] != storage.FAIL)
         return words
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,8 @@ SECTOR = 512
 #: Bytes at the end that belong to the lever ``fail``: no request should go there.
 RESERVED = 8 * SECTOR
 
+_FILE = "filename={folder}/disk.raw,cache.no-flush=on,aio=threads"
+
 #: What fails, in the order of blkdebug's states; it goes from one to the next at every write of zeros, which no
 #: driver asks for unless it negotiated WRITE_ZEROES. State 1 is the first.
 _FAILS = (("none", ()), ("read", ("read",)), ("write", ("write",)), ("on", ("read", "write")))
@@ -61,7 +63,7 @@ def _graph() -> list[str]:
         rules += [f"set-state.{state - 1}.{name}={value}" for name, value in rule.items()]
     hand = {"driver": "throttle", "throttle-group": "slow0", "file": "raw0", "discard": "unmap"}
     return [
-        *("-blockdev", "driver=file,node-name=file0,filename={folder}/disk.raw,cache.no-flush=on,aio=threads"),
+        *("-blockdev", f"driver=file,node-name=file0,{_FILE}"),
         *("-blockdev", ",".join(["driver=blkdebug,node-name=debug0,image=file0", *rules])),
         *("-blockdev", "driver=raw,node-name=raw0,file=debug0"),
         *("-object", "throttle-group,id=slow0"),
@@ -76,13 +78,18 @@ class Storage(behind.Behind):
     def __init__(self) -> None:
         super().__init__()
         self.ours = True
+        self.movable = LEVERS  # by whoever writes a program; ``levers`` are those that are drawn
         self._moved: dict[str, str] = {}  # levers that are not neutral
 
     def before(self, given: Mapping[str, str]) -> list[str]:
         """The graph."""
         self.ours = "drive" not in given
-        self.levers = LEVERS if self.ours else ()
+        self.levers = self.movable = LEVERS if self.ours else ()
         return _graph() if self.ours else []
+
+    def plain(self, given: Mapping[str, str]) -> list[str]:
+        """The file alone."""
+        return ["-blockdev", f"driver=file,node-name={NODE},{_FILE}"] if self.ours else []
 
     def files(self) -> tuple[tuple[str, int], ...]:
         """The disk's contents."""
@@ -108,7 +115,7 @@ class Storage(behind.Behind):
 
     def lever(self, name: str, value: str) -> None:
         """Move a lever, and those back that can't go with it."""
-        values = dict(self.levers).get(name, ())
+        values = dict(self.movable).get(name, ())
         if value not in values or value == self._moved.get(name, values[0]):
             return
         for other in _EXCLUSIVE:
