@@ -1,6 +1,6 @@
-"""virtio-crypto (5.9): sessions on the control queue, and on queue 0 what they are for, with known answers.
+"""virtio-crypto (5.9, numbered as in 1.3): sessions on the control queue, and on queue 0 what they are for.
 
-Knows requests, statuses and which sessions there are. Must not know rings, or which device answers.
+Knows requests, statuses, which sessions there are, and the right results. Must not know rings, or which device answers.
 
 A session's number comes from the device, so a request means one of those that have been answered so far, and is
 for whatever that session is for: AES-CBC either way, or SHA-1. Where there is none yet, it asks for the hash of
@@ -30,6 +30,7 @@ _OPCODES = {"encrypt": 0x000, "decrypt": 0x001, "hash": 0x100}
 _ALGORITHMS = {"encrypt": 3, "decrypt": 3, "hash": 2}  # CIPHER_AES_CBC, HASH_SHA1
 _STATUSES = ("OK", "ERR", "BADMSG", "NOTSUPP", "INVSESS", "NOSPC", "KEY_REJECTED")
 _NOBODYS = 1 << 40  # the number of a session that no device gives
+_KEYS = (16, 24, 32)  # lengths that AES has
 _MOST = 4096  # bytes of one request
 _START = 64  # blocks of the chain before the last window
 _DIGEST = 20  # bytes of SHA-1
@@ -80,7 +81,7 @@ class Device:
             return Request("data", (("session", integer(0, 3)), ("length", length))), ways
         kind = integer(0, 9)
         if kind < 5:
-            request = Request("cipher_session", (("key", pick(choices, (16, 24, 32))), ("decrypt", integer(0, 1))))
+            request = Request("cipher_session", (("key", pick(choices, _KEYS)), ("decrypt", integer(0, 1))))
         else:
             request = Request("close", (("session", integer(0, 3)),)) if kind < 9 else Request("hash_session")
         message = self.message(request, 0, queue)
@@ -146,7 +147,7 @@ class Device:
             return Message(header + fields + source, _DIGEST + 1, self._checker(session, answer, True))
         vector, source, answer = _window(session, buffer, length)
         fields = struct.pack("<III28xI", len(vector), length, length, 1).ljust(_DATA_FIELDS, b"\0")
-        check = self._checker(session, answer, length % ciphers.BLOCK == 0)
+        check = self._checker(session, answer, session.key in _KEYS and length % ciphers.BLOCK == 0)
         return Message(header + fields + vector + source, length + 1, check)
 
     # --- answers ------------------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ def _chain(key: int) -> tuple[bytes, bytes]:
 
 def _window(session: _Session, buffer: int, length: int) -> tuple[bytes, bytes, bytes]:
     """Vector, source and result of a request: one of _START windows by the buffer's number."""
-    if session.key not in (16, 24, 32):
+    if session.key not in _KEYS:
         return bytes(ciphers.BLOCK), _pattern(buffer, length), b""
     clear, secret = _chain(session.key)
     at = ciphers.BLOCK * (buffer * 7 % _START)
