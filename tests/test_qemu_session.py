@@ -13,7 +13,7 @@ from fuzz import driver_side, encoding
 from fuzz.confirm import Runner
 from fuzz.targets import QueueConfig, TargetBroken, TargetDied, TargetHung
 from fuzz.targets.qemu.target import PROGRAM as QEMU
-from fuzz.targets.qemu.target import make
+from fuzz.targets.qemu.target import Qemu, make
 from fuzz.verdict import BROKEN, CONFORMS, CRASHED, HUNG
 from oracles import spec
 from tests.qemu_kit import DISK, QEMUS, alive
@@ -36,7 +36,7 @@ LIMIT = 0.4
 
 @pytest.fixture(scope="module")
 def shared_targets():
-    made = {}
+    made: dict[str, Qemu] = {}
     yield made
     for target in made.values():
         target.close()
@@ -292,6 +292,7 @@ def test_a_session_is_closed_by_the_next_and_twice_is_once(target):
 def test_a_target_that_is_closed_leaves_nothing():
     target = make(NAME)
     session = target.open()
+    assert target.machine._process is not None
     folder = target.machine._process.folder
     first = pid(target)
     target.close()
