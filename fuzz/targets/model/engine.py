@@ -124,7 +124,8 @@ class Engine:
             if action is not None:
                 action()
             ring.arm()
-            if not self.look_again():
+            # With as many held back as there can be, what still seems to wait is garbage.
+            if not self.look_again() or len(self.todo) >= ring.size:
                 return
 
     def look_again(self) -> bool:
@@ -185,7 +186,8 @@ class Engine:
             for address, length in chain.readable
             if 0 <= address - base <= end - length
         ]
-        data = reply(parts[0] if len(parts) == 1 else b"".join(parts), job.asked)
+        asked = min(job.asked, end)  # garbage may say that there is room for gigabytes
+        data = reply(parts[0] if len(parts) == 1 else b"".join(parts), asked)
         done = 0
         for address, length in chain.writable:
             offset = address - base
