@@ -81,6 +81,17 @@ def test_nothing_is_sent_before_it_is_wanted_and_nothing_asked_twice(pair, qtest
     assert before <= qtest.replied <= time.monotonic()
 
 
+def test_a_ping_waits_for_what_is_owed_and_asks_only_if_nothing_is(pair, qtest):
+    theirs = pair[1]
+    qtest.post("writew 0x1 0x0")
+    qtest.flush()
+    theirs.sendall(b"OK\n")
+    qtest.ping()
+    theirs.sendall(b"OK little\n")
+    qtest.ping()
+    assert heard(theirs) == "writew 0x1 0x0\nendianness\n"
+
+
 def test_the_log_has_every_command_as_it_was_sent(pair, qtest):
     qtest.post("unseen")
     qtest.flush()

@@ -105,8 +105,11 @@ class Qtest:
         return [int(answer, 0) for answer in self.ask(*commands)]
 
     def ping(self) -> None:
-        """A round trip that changes nothing; QEMU's main loop has run in between."""
-        self.ask("endianness")
+        """Wait until QEMU's main loop has run: for answers that are owed, or else for that to an idle question."""
+        if self._owed and not self._waiting:
+            self._collect()
+        else:
+            self.ask("endianness")
 
     def read(self, address: int, size: int) -> bytes:
         """*size* bytes of guest memory."""
