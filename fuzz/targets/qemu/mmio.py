@@ -17,6 +17,18 @@ _QUEUE_SELECT, _QUEUE_SIZE_MAX, _QUEUE_SIZE, _QUEUE_READY, _QUEUE_NOTIFY = 0x30,
 _INTERRUPT_STATUS, _INTERRUPT_ACK, _STATUS = 0x60, 0x64, 0x70
 _QUEUE_AREAS = (0x80, 0x90, 0xA0)
 _CONFIG = 0x100
+_REGISTERS = {
+    _DRIVER_FEATURES_SELECT: "DriverFeaturesSel",
+    _DRIVER_FEATURES: "DriverFeatures",
+    _QUEUE_SELECT: "QueueSel",
+    _QUEUE_SIZE: "QueueSize",
+    _QUEUE_READY: "QueueReady",
+    _QUEUE_AREAS[0]: "QueueDesc",
+    _QUEUE_AREAS[1]: "QueueDriver",
+    _QUEUE_AREAS[2]: "QueueDevice",
+    _INTERRUPT_ACK: "InterruptACK",
+    _STATUS: "Status",
+}
 _MOST_QUEUES = 64
 
 
@@ -92,6 +104,10 @@ class Mmio:
     def finish(self) -> list[str]:
         """Nothing: the interrupt is where it is."""
         return []
+
+    def registers(self) -> dict[int, str]:
+        """MMIO device registers (4.2.2)."""
+        return {self._base + offset: name for offset, name in _REGISTERS.items()}
 
     def doorbell(self, queue: int) -> str:
         """The command that notifies the device."""

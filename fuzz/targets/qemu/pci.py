@@ -24,6 +24,20 @@ _DEVICE_FEATURE_SELECT, _DEVICE_FEATURE, _DRIVER_FEATURE_SELECT, _DRIVER_FEATURE
 _CONFIG_VECTOR, _NUM_QUEUES, _STATUS, _QUEUE_SELECT, _QUEUE_SIZE = 16, 18, 20, 22, 24
 _QUEUE_VECTOR, _QUEUE_ENABLE, _QUEUE_NOTIFY_OFF, _QUEUE_DESC = 26, 28, 30, 32
 _QUEUE_RESET = 58
+_FIELDS = {
+    _DRIVER_FEATURE_SELECT: "driver_feature_select",
+    _DRIVER_FEATURE: "driver_feature",
+    _CONFIG_VECTOR: "config_msix_vector",
+    _STATUS: "device_status",
+    _QUEUE_SELECT: "queue_select",
+    _QUEUE_SIZE: "queue_size",
+    _QUEUE_VECTOR: "queue_msix_vector",
+    _QUEUE_ENABLE: "queue_enable",
+    _QUEUE_DESC: "queue_desc",
+    _QUEUE_DESC + 8: "queue_driver",
+    _QUEUE_DESC + 16: "queue_device",
+    _QUEUE_RESET: "queue_reset",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +222,10 @@ class Pci:
     def finish(self) -> list[str]:
         """The configuration's vector is the first one."""
         return [f"writew {self._common + _CONFIG_VECTOR:#x} {NO_VECTOR if self.shared else 0:#x}"]
+
+    def registers(self) -> dict[int, str]:
+        """The fields of struct virtio_pci_common_cfg (4.1.4.3)."""
+        return {self._common + offset: name for offset, name in _FIELDS.items()}
 
     def doorbell(self, queue: int) -> str:
         """The command that notifies the device."""

@@ -54,6 +54,10 @@ class Transport(Protocol):
         """Commands that route interrupts, after which the device may be driven."""
         ...
 
+    def registers(self) -> dict[int, str]:
+        """What the specification calls the registers that commands write, by address."""
+        ...
+
     def doorbell(self, queue: int) -> str:
         """The command that notifies the device."""
         ...

@@ -89,6 +89,10 @@ class Behind:
         """
         return []
 
+    def plain(self, given: Mapping[str, str]) -> list[str]:
+        """As before(), for whoever moves no lever: with as little as will do."""
+        return self.before(given)
+
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """Properties of the device; what the user gave wins over them."""
         return {}
@@ -99,6 +103,13 @@ class Behind:
 
     def descriptors(self) -> dict[str, socket.socket]:
         """Sockets that the QEMU about to start inherits, by name. They are closed on our side when it runs."""
+        return {}
+
+    def alone(self) -> dict[str, str]:
+        """For each descriptor, what to write instead of the word with ``{NAME}`` in it when nobody is our peer.
+
+        One that is missing can't be done without.
+        """
         return {}
 
     def files(self) -> tuple[tuple[str, int], ...]:

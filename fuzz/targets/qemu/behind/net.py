@@ -70,6 +70,10 @@ class Behind(behind.Behind):
         self._peer.setblocking(False)
         return {"peer": theirs}
 
+    def alone(self) -> dict[str, str]:
+        """A hub with nothing else in it."""
+        return {"peer": "hubport,id=net0,hubid=0"}
+
     def hints(self, features: int, config: bytes) -> tuple[tuple[str, int], ...]:
         """What is negotiated, and who sends."""
         control = features & _COMMANDS if features & _CTRL_VQ else 0
