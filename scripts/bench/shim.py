@@ -120,7 +120,7 @@ def _rates(target: Any, rng: Any, size: Size) -> Iterator[Row]:
     for name, unread in (("set-up", qtest.UNREAD), ("set-up one by one", 1)):
         works[name] = partial(_set_up, target, 4 * size.repetitions, unread)
     works["new"] = partial(_new, target)
-    times = {name: timed.seconds for name, timed in take_turns(works, size.repetitions).items()}
+    times = {name: timed.seconds for name, timed in take_turns(works, 3 * size.repetitions).items()}
     for layout in spec.LAYOUTS:
         for batch in BATCHES:
             name = f"{layout}, batches of {batch}"
