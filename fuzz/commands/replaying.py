@@ -26,7 +26,7 @@ from oracles.trace import Entry
 _Words = tuple[str, str]  # of a target, and what starts its QEMU
 
 
-def _words(find: Find, target: str | None, qemu: str, path: Path) -> _Words:
+def target_words(find: Find, target: str | None, qemu: str, path: Path) -> _Words:
     """The target that a program belongs on. Raises UsageTrouble."""
     words = target or find.meta.get("target")
     if not words:
@@ -63,14 +63,14 @@ def replay(path: Path, target: str | None, qemu: str, times: int, quiet: bool) -
     with _runners() as made:
         for place in paths:
             find = finds.load(place)
-            words = _words(find, target, qemu, place)
+            words = target_words(find, target, qemu, place)
             try:
                 line, code = _replay(_runner(made, words), find, times)
             except TargetError as error:
                 line, code = f"ERROR  {error}", TARGET
             codes[code] += 1
             if not quiet:
-                say(f"{line}   {place}" + (f" on {words}" if target else ""))
+                say(f"{line}   {place}" + (f" on {words[0]}" if target else ""))
     if not quiet and len(paths) > 1:
         parts = [f"{count} {_MEANS[code]}" for code, count in sorted(codes.items())]
         say(f"{len(paths)} programs: {', '.join(parts)}")
@@ -118,7 +118,7 @@ def shrink(path: Path, target: str | None, qemu: str, out: Path | None) -> int:
     find = finds.load(path)
     status = Status()
     with _runners() as made:
-        runner = _runner(made, _words(find, target, qemu, path))
+        runner = _runner(made, target_words(find, target, qemu, path))
         outcome, patient = decide(runner, find.program, find.before)
         if outcome.verdict not in BAD:
             status.clear()
@@ -150,7 +150,7 @@ def shrink(path: Path, target: str | None, qemu: str, out: Path | None) -> int:
 def explain(path: Path, target: str | None, qemu: str) -> int:
     """Run a program and print the report; if its target can't be used, from the saved trace."""
     find = finds.load(path)
-    words = _words(find, target, qemu, path)
+    words = target_words(find, target, qemu, path)
     saved = finds.MINIMAL_TRACE if find.meta.get("shrunk") and path.name != finds.PROGRAM else finds.TRACE
     file = find.folder / finds.MINIMAL if path.is_dir() and (path / finds.MINIMAL).exists() else path
     file = find.folder / finds.PROGRAM if file.is_dir() else file
