@@ -55,6 +55,7 @@ class QemuSession:
         self._transport = machine.transport
         self._behind = machine.behind
         self.shared = machine.transport.shared
+        self.lengths = machine.behind.lengths
         self.address = machine.address
         self.memory = machine.window()
         self._landing = machine.landing()
@@ -142,18 +143,17 @@ class QemuSession:
         """Wait for a moment, the longer the longer nothing happened already. Whether an interrupt came."""
         vain = self._vain
         self._vain = vain + 1
-        if not vain and not self.shared:  # looking at a shared one is a round trip by itself
-            for _ in range(_TURNS):
+        if vain >= _EAGER and time.monotonic() - self._qtest.replied < _SIGN_OF_LIFE:
+            time.sleep(min(left, _NAPS[1], _NAPS[0] * 2 ** min(vain - _EAGER, 8)))
+        elif not self.shared:  # looking at a shared one is a round trip by itself
+            for _ in range(0 if vain else _TURNS):
                 os.sched_yield()
                 if self._came(queue):
                     return True
-        if vain < _EAGER or time.monotonic() - self._qtest.replied > _SIGN_OF_LIFE:
             try:
                 self._qtest.ping()
             except QtestError as error:
                 raise self._trouble(error) from None
-        else:
-            time.sleep(min(left, _NAPS[1], _NAPS[0] * 2 ** min(vain - _EAGER, 8)))
         return self._came(queue)
 
     def _came(self, queue: int) -> bool:
