@@ -71,6 +71,7 @@ class DriverQueue(Looking):
                 config.used,
                 self.session.proof,
                 cause,
+                self.session.lengths,
             )
         )
         if self.shown is not None:

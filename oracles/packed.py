@@ -32,6 +32,7 @@ class Reader(Announcing):
         self.next_wrap = started.available >> 15 & 1
         self.pending: dict[int, bytes] = {}  # id and length written, flags not yet
         self.first = True
+        self.lengths = started.lengths
         self.last: Run | None = None
 
     # -- what the driver did
@@ -96,6 +97,8 @@ class Reader(Announcing):
         """A used descriptor was published at *position* (2.8.6, 2.8.8)."""
         queue = self.queue
         buffer = queue.by_id.get(id_)
+        if not self.lengths:
+            flags &= ~spec.DESC_F_WRITE
         if (
             buffer is None
             or position != self.cursor

@@ -248,7 +248,7 @@ class QueueOracle:
     def _more_written(self, buffer: Buffer, kept: tuple[tuple[int, int], ...]) -> None:
         """Lint: the used entry says that less was written than was."""
         length = buffer.length
-        if length is None or not buffer.writable:
+        if length is None or not buffer.writable or (self.started is not None and not self.started.lengths):
             return
         untouched = kept[0][0] if kept else buffer.writable
         if untouched > max(length, 0) and (length < 0 or isinstance(self.reader, split.Reader)):

@@ -26,6 +26,7 @@ class Reader(Announcing):
         self.available = started.available
         self.pending: dict[int, bytes] = {}  # elements written, not yet published, by slot
         self.first = True
+        self.lengths = started.lengths
 
     # -- what the driver did
 
@@ -93,7 +94,7 @@ class Reader(Announcing):
         by_id = queue.by_id
         if step > len(by_id):
             return self._case(old, new, 0, "bound")
-        pending, size = self.pending, self.size
+        pending, size, lengths = self.pending, self.size, self.lengths
         place = 0
         longest = 1
         while place < step:
@@ -101,6 +102,8 @@ class Reader(Announcing):
             if data is None:
                 return self._case(old, new, place, "unwritten")
             id_, length = _unpack(data)
+            if not lengths:
+                length = -1
             buffer = by_id.get(id_)
             if buffer is None:
                 return self._case(old, new, place, "id", id_, length)

@@ -38,6 +38,7 @@ class Started(NamedTuple):
     used: int = 0  # split: used idx; packed: position | wrap << 15
     proof: int = 1  # so many surviving prefill bytes in a row prove «not written»
     cause: str = "init"  # init | reset | queue_reset | restart
+    lengths: bool = True  # whether used lengths mean anything; else nothing is said about them
 
 
 class Supplied(NamedTuple):

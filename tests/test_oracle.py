@@ -9,7 +9,7 @@ import pytest
 from oracles import device_rules
 from oracles.oracle import Oracle, judge
 from oracles.rules import Level, Violation, registry
-from oracles.trace import Entry, dump, load
+from oracles.trace import Entry, Started, dump, load
 from tests.traces_by_hand import BESIDE, CASES, LINT, Trace
 
 
@@ -41,6 +41,16 @@ def test_suspicion(rule: str, odd: Trace, good: Trace) -> None:
     assert violation is None
     assert [warning.rule for warning in warnings] == [rule]
     assert judge(on_queue(good)) == (None, [])
+
+
+LENGTHS = {"S-USED-LEN-MAX", "S-USED-LEN-WRITTEN", "S-USED-LEN-EXACT", "P-USED-LEN", "P-USED-WFLAG", "INO-BATCH-LEN"}
+
+
+@pytest.mark.parametrize(("rule", "bad", "good"), named([row for row in (*CASES, *LINT) if row[0] in LENGTHS]))
+def test_lengths_that_mean_nothing(rule: str, bad: Trace, good: Trace) -> None:
+    for trace in (bad, good):
+        told = [seen._replace(lengths=False) if isinstance(seen, Started) else seen for seen in trace]
+        assert judge(load(dump(on_queue(told)))) == (None, [])
 
 
 @pytest.mark.parametrize(("rule", "bad"), [pytest.param(*row, id=row[0]) for row in BESIDE])

@@ -31,6 +31,7 @@ class ModelSession:
     """A reference device and its memory. Everything happens inside ``notify()``."""
 
     proof = 1
+    lengths = True
     patience = 1.0
     shared = False
     unsettled = False

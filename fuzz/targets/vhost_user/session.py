@@ -121,6 +121,7 @@ class VhostUserSession:
     """
 
     proof = 8
+    lengths = True
     patience = 1.0
     shared = False
     unsettled = False
