@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 import time
@@ -110,6 +111,30 @@ def test_a_refusal_is_named_and_the_conversation_goes_on(pair, qtest):
         qtest.ask("endianness", "clock_step 100", "inb 0x1")
     theirs.sendall(b"OK 0x8\n")
     assert qtest.ask("inb 0x2") == ["0x8"]  # the answer to what comes next, not one that was left over
+
+
+def test_an_interrupted_question_leaves_the_conversation_in_step(pair, qtest):
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    theirs = pair[1]
+    qtest.limit(5.0)
+    theirs.sendall(b"OK 0x1\nOK")
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            qtest.ask("inb 0x1", "inb 0x2", "inb 0x3")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    theirs.sendall(b" 0x2\nOK 0x3\nOK 0x4\n")
+    assert qtest.numbers("inb 0x4") == [4]
+
+
+def test_nonsense_where_a_number_is_wanted_is_a_refusal(pair, qtest):
+    pair[1].sendall(b"OK 0x1\nOK little\n")
+    with pytest.raises(Refused, match=r"where numbers are wanted$"):
+        qtest.numbers("inb 0x1", "inb 0x2")
 
 
 # --- qtest: no answers ------------------------------------------------------------------------------------------------

@@ -107,7 +107,10 @@ class Machine:
             break
         self.starts += 1
         self.behind.monitor = self.qmp
-        self.behind.ready()
+        try:
+            self.behind.ready()
+        except QtestError as error:
+            raise TargetError(f"{self.qemu[0]} {error}") from None
 
     def check(self) -> None:
         """See whether QEMU has such a device at all. Raises TargetError with its words if not."""

@@ -102,7 +102,11 @@ class Qtest:
 
     def numbers(self, *commands: str) -> list[int]:
         """As ask(), for commands that answer with a number."""
-        return [int(answer, 0) for answer in self.ask(*commands)]
+        answers = self.ask(*commands)
+        try:
+            return [int(answer, 0) for answer in answers]
+        except ValueError:
+            raise Refused(f"answered {answers!r} to {commands!r}, where numbers are wanted") from None
 
     def ping(self) -> None:
         """Wait until QEMU's main loop has run: for answers that are owed, or else for that to an idle question."""
@@ -118,22 +122,25 @@ class Qtest:
 
     def _collect(self) -> list[str]:
         """The answers to all commands that were sent."""
-        owed, self._owed = self._owed, []
+        owed = self._owed
         answers: list[str] = []
         refused = ""
         began = time.monotonic()
-        while (had := len(answers)) < len(owed):
-            for line in self._lines(owed[had], began):
-                if line.startswith("OK"):
-                    answers.append(line[3:])
-                elif line.startswith("IRQ "):
-                    self._interrupt(line)
-                else:  # and those behind it are read all the same, lest they be taken for others
-                    command = owed[min(len(answers), len(owed) - 1)]
-                    refused = refused or f"answered {line!r} to the qtest command {command!r}"
-                    answers.append("")
-            if len(answers) > had:
-                began = time.monotonic()
+        try:
+            while (had := len(answers)) < len(owed):
+                for line in self._lines(owed[had], began):
+                    if line.startswith("OK"):
+                        answers.append(line[3:])
+                    elif line.startswith("IRQ "):
+                        self._interrupt(line)
+                    else:  # and those behind it are read all the same, lest they be taken for others
+                        command = owed[min(len(answers), len(owed) - 1)]
+                        refused = refused or f"answered {line!r} to the qtest command {command!r}"
+                        answers.append("")
+                if len(answers) > had:
+                    began = time.monotonic()
+        finally:
+            del owed[: len(answers)]  # even if the user interrupts us: somebody else may still have to reset the device
         self.replied = time.monotonic()
         if refused:
             raise Refused(refused)
