@@ -27,6 +27,12 @@ def test_event_buffers_in_one_piece():
     assert len(cuts[1]) > 5
 
 
+def test_lights_only_where_there_are_some():
+    for types, sent in ((KEYBOARD, 0x11), (1 << 0 | 1 << 1, 0)):
+        limits = Limits(device="input", hints=(("types", types),))
+        assert {dict(request.fields)["type"] for _, request, _ in drawn("input", (1,), limits)} == {sent}
+
+
 def test_status():
     made = message(keyboard(), "status", queue=1, code=1, value=1)
     assert made.readable == bytes.fromhex("1100 0100 01000000")

@@ -43,8 +43,10 @@ class Device:
         length = pick(choices, _ROOMS)
         if queue == 0:
             return Request("event", (("length", length),)), () if queue in limits.uncut else cut(choices, 0, length)
-        led = ("code", integer(0, 2)), ("value", integer(0, 1)), ("length", length)
-        return Request("status", led), cut(choices, length, 0, EVENT.size)
+        has_lights = dict(limits.hints).get("types", 1 << LED) >> LED & 1  # else what every device knows
+        kind, code = (LED, integer(0, 2)) if has_lights else (SYN, 0)
+        fields = ("type", kind), ("code", code), ("value", integer(0, 1)), ("length", length)
+        return Request("status", fields), cut(choices, length, 0, EVENT.size)
 
     def words(self, request: Request) -> str | None:
         """What is wrong with *request*, or None."""
