@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import time
@@ -17,6 +16,7 @@ from fuzz.targets.qemu.target import Qemu, make
 from fuzz.verdict import BROKEN, CONFORMS, CRASHED, HUNG
 from oracles import spec
 from tests.qemu_kit import DISK, QEMUS, alive
+from tests.vhost_user_kit import descriptors
 
 pytestmark = pytest.mark.target("qemu-system-x86_64")
 
@@ -86,12 +86,6 @@ def when_notified(session, action):
         notify(queue)
 
     session.notify = once
-
-
-def descriptors():
-    """How many we have open; memory of before may be held by what the last program left."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 def works(target):

@@ -8,6 +8,7 @@ Which accelerator a binary has is found out by starting it: «-accel help» does
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import re
@@ -172,8 +173,12 @@ class Machine:
 
     def _unshare(self) -> None:
         if self._map is not None:
-            with suppress(BufferError):  # somebody has a view of it still; it goes with that
+            try:
                 self._map.close()
+            except BufferError:  # a view of it is left; if it isn't garbage, either, the memory goes when that goes
+                gc.collect()
+                with suppress(BufferError):
+                    self._map.close()
             self._map = None
         if self._memory >= 0:
             os.close(self._memory)

@@ -78,6 +78,7 @@ class Qemu:
             machine.end()
             raise TargetDied(line)
         unsettled = self._last is not None and self._last.unsettled
+        self._last = None  # it may have views of the memory that goes now
         if not machine.running() or unsettled or self._served >= self._behind.serves:
             machine.start()
             self._served = 0
@@ -135,7 +136,6 @@ class Qemu:
             pulses=behind.pulses,
             mixed_indirect=False,  # QEMU does not follow 2.7.5.3.2 there, and that would hide everything else
             uncut=behind.uncut,
-            rare=behind.rare,
             hints=behind.hints(features, config),
         )
 
