@@ -85,13 +85,6 @@ def _between(sizes: tuple[int, ...], low: int, high: int) -> tuple[int, ...]:
     return tuple(size for size in sizes if low <= size <= high) or sizes
 
 
-def busy(choices: Choices, limits: Limits, count: int) -> list[int]:
-    """The queues of so many into which a program puts something."""
-    if limits.rare and choices.integer(0, 7):
-        return [number for number in range(count) if number not in limits.rare] or [0]
-    return list(range(count))
-
-
 @lru_cache(64)
 def facts(limits: Limits) -> Facts:
     """The facts of *limits*, made once."""
@@ -142,8 +135,6 @@ class Draft:
         self.shapes = Shapes(choices, limits, self.features, self.packed, known.share(self.queues, self.layout))
         self.shapes.device = known.device
         self.rings = [Ring(number, queue.size) for number, queue in enumerate(self.queues)]
-        #: those that this program is about
-        self.busy = [self.rings[number] for number in busy(choices, limits, len(self.rings))]
         for ring in self.rings:
             self._draw_palette(ring)
         #: of four waits, how many are asleep; and of four bursts, how many are made available in one step

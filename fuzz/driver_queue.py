@@ -71,7 +71,7 @@ class DriverQueue(Looking):
                 config.used,
                 self.session.proof,
                 cause,
-                self.session.lengths,
+                self.number not in self.session.unmeasured,
             )
         )
         if self.shown is not None:

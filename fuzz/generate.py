@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from fuzz.choices import Bytes, Choices, Exhaustive, Seeded
-from fuzz.draft import busy, facts
+from fuzz.draft import facts
 from fuzz.phases import directed
 from fuzz.program import (
     Lever,
@@ -92,10 +92,9 @@ class _Uniform:
         kinds = [*_STEPS, *(kind for action, kind in _ACTIONS.items() if action in limits.actions)]
         kinds += [Lever for moves in (limits.levers, limits.pulses) if moves]
         steps: list[Step] = []
-        numbers = busy(self.choices, limits, len(self.queues))
         stop = integer(0, limits.steps)
         while len(steps) < limits.steps and integer(0, stop):
-            number = numbers[integer(0, len(numbers) - 1)]
+            number = integer(0, len(self.queues) - 1)
             steps.append(self._step(kinds[integer(0, len(kinds) - 1)], number))
         return Program(self.layout, self.queues, self.features, limits.device, tuple(steps))
 

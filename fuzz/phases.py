@@ -30,9 +30,9 @@ def directed(choices: Choices, limits: Limits) -> Program:
     mask = integer(0, (1 << len(phases)) - 1)
     phases = [phase for bit, phase in enumerate(phases) if mask >> bit & 1] or [burst]
     stop = (2, 4, 8, 16)[integer(0, 3)]
-    last_ring, last_phase = len(draft.busy) - 1, len(phases) - 1
+    last_ring, last_phase = len(draft.rings) - 1, len(phases) - 1
     while True:
-        ring = draft.busy[integer(0, last_ring) if last_ring else 0]
+        ring = draft.rings[integer(0, last_ring) if last_ring else 0]
         if last_ring and limits.device == "net":
             _feed(draft, ring)
         phases[integer(0, last_phase)](draft, ring)
@@ -305,8 +305,8 @@ def pulses(draft: Draft, ring: Ring) -> None:
         for _ in range(count):
             draft.pulse()
     waiting = {ring.queue: ring}
-    for _ in range(integer(0, min(len(draft.busy) - 1, 2))):
-        other = draft.busy[integer(0, len(draft.busy) - 1)]
+    for _ in range(integer(0, min(len(draft.rings) - 1, 2))):
+        other = draft.rings[integer(0, len(draft.rings) - 1)]
         waiting[other.queue] = other
     for other in waiting.values():
         batch(draft, other, how_many(draft, min(other.free, 6) or 1))

@@ -167,7 +167,6 @@ class Limits:
     longest_element: int = 4096
     steps: int = 120
     uncut: frozenset[int] = frozenset()  # queues whose requests stay whole: cut, they would hide everything else
-    rare: frozenset[int] = frozenset()  # queues that most programs leave alone: filled, they would hide everything else
     hints: tuple[tuple[str, int], ...] = field(default=())  # facts for the device class (capacity, …)
 
 

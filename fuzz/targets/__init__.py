@@ -63,7 +63,7 @@ class Session(Protocol):
     address: int
     unsettled: bool  # set by the driver while buffers may be in flight: then the memory must serve nobody else
     proof: int  # so many surviving prefill bytes in a row prove that the device did not write there
-    lengths: bool  # whether used lengths mean anything; False: the device is known to get them wrong all the time
+    unmeasured: frozenset[int]  # queues whose used lengths the device is known to get wrong all the time
     patience: float  # of the usual time to wait before something is undecided, how much it takes here
     shared: bool  # a notification doesn't tell for which queue it is (INTx, virtio-mmio): called() means «some queue»
 

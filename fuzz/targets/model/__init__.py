@@ -31,7 +31,7 @@ class ModelSession:
     """A reference device and its memory. Everything happens inside ``notify()``."""
 
     proof = 1
-    lengths = True
+    unmeasured: frozenset[int] = frozenset()
     patience = 1.0
     shared = False
     unsettled = False

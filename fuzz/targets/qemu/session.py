@@ -55,7 +55,7 @@ class QemuSession:
         self._transport = machine.transport
         self._behind = machine.behind
         self.shared = machine.transport.shared
-        self.lengths = machine.behind.lengths
+        self.unmeasured = machine.behind.unmeasured
         self.address = machine.address
         self.memory = machine.window()
         self._landing = machine.landing()

@@ -121,7 +121,7 @@ class VhostUserSession:
     """
 
     proof = 8
-    lengths = True
+    unmeasured: frozenset[int] = frozenset()
     patience = 1.0
     shared = False
     unsettled = False

@@ -69,10 +69,9 @@ class Behind:
     levers: Named = ()  # name, values: the first one is neutral (see fuzz.program.Limits)
     pulses: Named = ()  # what can be made to happen once: name, values
     uncut: frozenset[int] = frozenset()  # queues whose requests are never cut into odd pieces
-    lengths = True  # whether used lengths mean anything; where they are always wrong, they would hide everything else
+    unmeasured: frozenset[int] = frozenset()  # queues whose used lengths are always wrong, which would hide all else
     least = 1  # queue size, for requests that are not cut otherwise
     serves = 500  # programs that one QEMU serves, if nothing is found
-    rare: frozenset[int] = frozenset()  # queues that most programs leave alone
     facts: tuple[str, ...] = ()  # that explain what is found, for people
 
     def __init__(self) -> None:

@@ -38,10 +38,10 @@ class Behind(behind.Behind):
 
     device_class = "input"
     queues = 2
-    rare = frozenset({1})
+    unmeasured = frozenset({1})
     facts = (
         "10.0.2, 11.1.3: status buffers have a used length of 8, and nothing is or could be written to them (2.7.8.2); "
-        "so most programs leave the status queue alone",
+        "so nothing is said about their lengths here",
         "11.1.3: a device without lights that is sent the state of one (status type=17) aborts QEMU; so none is sent",
         "10.0.2, 11.1.3: on a packed ring, event buffers of several descriptors that are too few for an update are put "
         "back wrongly, and later ones taken from their middle (2.8.6); so they are whole here with packed=on",

@@ -22,7 +22,7 @@ class Behind(storage.Storage):
     queues = 4
     accept = _HOTPLUG | _CHANGE
     uncut = frozenset(range(queues))
-    lengths = False
+    unmeasured = frozenset(range(queues))
     least = 4
     facts = (
         "10.0.2, 11.1.3: all device-readable and all device-writable bytes behind the first element of either kind are "
