@@ -128,6 +128,20 @@ def explain(path: Path, target: str | None, qemu: str) -> int:
 
 
 @vqfuzz.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--as", "form", type=click.Choice(["qtest"]), required=True,
+              help="qtest: a shell script that shows it on a stock QEMU, without vqfuzz.")  # fmt: skip
+@_target
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
+@_qemu
+def export(path: Path, form: str, target: str | None, out: Path | None, qemu: str) -> int:
+    """Turn a find on a QEMU device into what its maintainers expect, and see that it shows it."""
+    from fuzz.commands.exporting import export as command
+
+    return command(path, target, qemu, out)
+
+
+@vqfuzz.command()
 @click.argument("trace", type=click.Path(path_type=Path))
 def judge(trace: Path) -> int:
     """Judge a saved trace (.vqtrace, or a find's folder), without any target."""
