@@ -25,7 +25,7 @@ class Behind(behind.Behind):
     pulses = (("stats", ("ask",)), ("target", ("less", "more")))
     facts = (
         "10.0.2, 11.1.3: a statistics buffer that the device holds when its queue is reset comes back on that queue "
-        "once it is enabled again (2.6.1.1); so queues are not reset here, unless queue_reset=on is given",
+        "once it is enabled again (2.6.1.1)",
         "11.1.3: the thread that takes hints sends no used buffer notifications (2.7.7.2), which 10.0.2 does; so there "
         "is no queue for hints here, unless free-page-hint=on is given",
     )
@@ -39,7 +39,7 @@ class Behind(behind.Behind):
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """What a balloon can do."""
-        common = {"queue_reset": "off", "free-page-reporting": "on"}
+        common = {"free-page-reporting": "on"}
         return {**common, "iothread": "io0"} if self.queues == 5 else common
 
     def hints(self, features: int, config: bytes) -> tuple[tuple[str, int], ...]:

@@ -20,22 +20,14 @@ class Behind(storage.Storage):
         "10.0.2, 11.1.3: get_id writes the serial and one NUL, and yet says that all 21 bytes are used (2.7.8.2); so "
         "the serial is 20 bytes long here, unless serial= is given",
         "10.0.2, 11.1.3: requests in flight when their queue is reset come back on it once it is enabled again "
-        "(2.6.1.1); so queues are not reset here, unless queue_reset=on is given",
+        "(2.6.1.1)",
         "10.0.2, 11.1.3: a request that failed is tried again without what was cut off its first and last elements, so "
-        "one whose header or status shares an element with data is misread then (2.7.4.1); so storage does not fail "
-        "here, unless rerror=stop or werror=stop is given",
+        "one whose header or status shares an element with data is misread then (2.7.4.1)",
     )
-
-    def before(self, given: Mapping[str, str]) -> list[str]:
-        """The graph; requests that fail are tried again only where the user asks for what is wrong with that."""
-        words = super().before(given)
-        if "stop" not in (given.get("rerror"), given.get("werror")):
-            self.levers = self.movable = tuple(lever for lever in self.levers if lever[0] != storage.FAIL)
-        return words
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """The drive, and as many queues as we use: by default QEMU offers one for each processor."""
-        common = {"num-queues": str(self.queues), "serial": _SERIAL, "queue_reset": "off"}
+        common = {"num-queues": str(self.queues), "serial": _SERIAL}
         return {**common, "drive": storage.NODE, **storage.PROPERTIES} if self.ours else common
 
     def hints(self, features: int, config: bytes) -> tuple[tuple[str, int], ...]:

@@ -41,8 +41,7 @@ class Behind(behind.Behind):
         "these buffers are long here",
         "10.0.2, 11.1.3: a port whose characters are held back when it is hung up never returns their buffer; so it is "
         "not hung up here, unless a program says «lever line=hangup»",
-        "10.0.2, 11.1.3: such a buffer comes back after its queue was reset (2.6.1.1); so queues are not reset here, "
-        "unless queue_reset=on is given",
+        "10.0.2, 11.1.3: such a buffer comes back after its queue was reset (2.6.1.1)",
     )
 
     def __init__(self) -> None:
@@ -53,7 +52,7 @@ class Behind(behind.Behind):
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """As few ports as we use, and so as few queues."""
-        return {"max_ports": str(_PORTS), "queue_reset": "off"}
+        return {"max_ports": str(_PORTS)}
 
     def before(self, given: Mapping[str, str]) -> list[str]:
         """Servers on sockets that we made."""

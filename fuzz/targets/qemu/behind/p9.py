@@ -24,7 +24,7 @@ class Behind(behind.Behind):
     device_class = "9p"
     facts = (
         "10.0.2, 11.1.3: requests in flight when their queue is reset come back on it once it is enabled again "
-        "(2.6.1.1); so queues are not reset here, unless queue_reset=on is given",
+        "(2.6.1.1)",
     )
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Behind(behind.Behind):
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """What is exported, and the name it has for the driver."""
-        return {"fsdev": _ID, "mount_tag": "vqfuzz", "queue_reset": "off"}
+        return {"fsdev": _ID, "mount_tag": "vqfuzz"}
 
     def _share(self) -> Path:
         if self._folder is None:

@@ -30,7 +30,7 @@ class Behind(storage.Storage):
         "10.0.2, 11.1.3: the used length of a command counts room for sense data that was not written, and data that "
         "was read (2.7.8.2); so nothing is said about lengths here",
         "10.0.2, 11.1.3: requests in flight when their queue is reset come back on it once it is enabled again "
-        "(2.6.1.1); so queues are not reset here, unless queue_reset=on is given",
+        "(2.6.1.1)",
         "10.0.2, 11.1.3: a read that failed and was tried again has a negative residual; so storage does not fail here "
         "unless a program says so",
         "10.0.2: aborting a command that is being carried out, alone or with its task set, never ends, and nothing "
@@ -53,7 +53,7 @@ class Behind(storage.Storage):
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """As many queues for commands as we use."""
-        return {"num_queues": str(self.queues - 2), "queue_reset": "off"}
+        return {"num_queues": str(self.queues - 2)}
 
     def after(self, given: Mapping[str, str]) -> list[str]:
         """The disks that are always there."""
