@@ -109,7 +109,7 @@ def test_decryption_undoes_encryption():
 def test_hashes():
     device = crypto()
     session(device, 3, "hash_session")
-    made = data(device, 9, length=100)
+    made = data(device, 9, length=96, odd=4)
     assert made.readable[:72] == struct.pack("<IIQII", 0x100, 2, 3, 0, 0) + struct.pack("<II", 100, 20) + bytes(40)
     answer = hashlib.sha1(made.readable[72:]).digest()
     assert made.check(21, answer + b"\0") == ""
@@ -152,7 +152,7 @@ def test_where_sessions_may_go_in_a_reset_only_statuses_are_judged():
 def test_wrong_requests_may_fail():
     device = crypto()
     session(device, 7)
-    made = data(device, length=15)
+    made = data(device, length=0, odd=15)
     assert made.check(16, bytes(15) + bytes([ERR])) == ""
     session(device, 8, key=13)
     assert data(device).check(17, bytes(16) + bytes([ERR])) == ""
@@ -198,7 +198,8 @@ def test_a_session_ends_when_nothing_is_on_its_way():
     [
         ("mac", {}, "crypto has no request 'mac'; it has cipher_session, hash_session, close, data"),
         ("hash_session", {"key": 1}, "hash_session has no field 'key'"),
-        ("data", {"length": 4097}, "length of data is 0 to 4096, not 4097"),
+        ("data", {"length": 8192}, "length of data is 0 to 4096, not 8192"),
+        ("data", {"length": 17}, "length of data is a multiple of 16, not 17; write odd=1 for a byte more"),
         ("data", {}, None),
     ],
 )

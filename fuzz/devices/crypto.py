@@ -39,7 +39,7 @@ FORMS: Forms = {
     "cipher_session": {"key": (0, 64, 16), "decrypt": (0, 1, 0)},
     "hash_session": {},
     "close": {"session": (0, 255, 0)},
-    "data": {"session": (0, 255, 0), "length": (0, _MOST, 16)},
+    "data": {"session": (0, 255, 0), "length": (0, _MOST, 16), "odd": (0, 15, 0)},
 }
 
 
@@ -89,13 +89,16 @@ class Device:
 
     def words(self, request: Request) -> str | None:
         """What is wrong with *request*, or None."""
+        length = dict(request.fields).get("length", 0) if request.kind == "data" else 0
+        if length % ciphers.BLOCK:
+            return f"length of data is a multiple of {ciphers.BLOCK}, not {length}; write odd=1 for a byte more"
         return words(self.name, FORMS, request)
 
     def message(self, request: Request, buffer: int, queue: int) -> Message:
         """The bytes of *request*."""
         given = values(FORMS, request)
         if request.kind == "data":
-            return self._data(given["session"], given["length"], buffer)
+            return self._data(given["session"], given["length"] + given["odd"], buffer)
         if request.kind == "close":
             return self._close(given["session"])
         if request.kind == "hash_session":
