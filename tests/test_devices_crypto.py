@@ -119,6 +119,7 @@ def test_hashes():
 def test_without_a_session_nothing_is_asked_of_nobody():
     made = data(crypto(), length=512)
     assert (made.readable[:4], made.readable[8:16], made.writable) == (bytes.fromhex("00010000"), NOBODYS, 1)
+    assert (made.readable[24:32], len(made.readable)) == (bytes.fromhex("00020000 00000000"), 72 + 512)
     for status in (OK, ERR, NOTSUPP, INVSESS):
         assert made.check(1, bytes([status])) == ""
     assert made.check(1, b"\6") == "status 6 (KEY_REJECTED) of a request for data (5.9.7.6)"

@@ -3,9 +3,9 @@
 Knows requests, statuses, which sessions there are, and the right results. Must not know rings, or which device answers.
 
 A session's number comes from the device, so a request means one of those that have been answered so far, and is
-for whatever that session is for: AES-CBC either way, or SHA-1. Where there is none yet, it asks for the hash of
-nothing in a session that nobody has. No feature is negotiated, so all fixed-length fields are padded (5.9.7.2,
-5.9.7.3). All data of AES-CBC are windows into one long chain: a window's vector is the block of ciphertext before it.
+for whatever that session is for: AES-CBC either way, or SHA-1. Where there is none yet, it asks for no byte of a hash
+in a session that nobody has. No feature is negotiated, so all fixed-length fields are padded (5.9.7.2, 5.9.7.3). All
+data of AES-CBC are windows into one long chain: a window's vector is the block of ciphertext before it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from fuzz.choices import Choices
 from fuzz.devices import Message, ciphers
@@ -140,7 +140,8 @@ class Device:
         """What the session is for (5.9.7.4, 5.9.7.6)."""
         if not self._sessions:
             header = _DATA_HEADER.pack(_OPCODES["hash"], _ALGORITHMS["hash"], _NOBODYS, 0, 0)
-            return Message(header + bytes(_DATA_FIELDS), 1, _status)
+            fields = struct.pack("<II", length, 0).ljust(_DATA_FIELDS, b"\0")
+            return Message(header + fields + _pattern(buffer % 127, length), 1, _status)
         session = self._sessions[place % len(self._sessions)]
         header = _DATA_HEADER.pack(_OPCODES[session.use], _ALGORITHMS[session.use], session.number, 0, 0)
         if session.use == "hash":
@@ -192,6 +193,7 @@ def _header(use: str, operation: int) -> bytes:
     return _CONTROL_HEADER.pack(_OPCODES[use] & 0xFF00 | operation, _ALGORITHMS[use], 0, 0)
 
 
+@lru_cache(256)
 def _pattern(start: int, length: int) -> bytes:
     return bytes([1 + (start * 31 + place * 53 + (place >> 7) * 19) % 127 for place in range(length)])
 
