@@ -148,7 +148,8 @@ class Device:
         for name, most in _CONTROLS[kind][3].items():
             among = _TABLE_LENGTHS if kind == "mac_table" else (0, 1, most, integer(0, most))
             fields.append((name, among[integer(0, len(among) - 1)]))
-        cuts = ((2, 0), (), (1, 1, 0), (1, 0), (2, integer(1, 6)), (integer(2, 8),))
+        total = len(_data(kind, dict(fields))) + 3
+        cuts = ((2, 0), (), (1, 1, 0), (1, 0), (2, integer(1, 6), 0), (max(1, total // integer(2, 8)),))
         return Request(kind, tuple(fields)), cuts[integer(0, len(cuts) - 1)]
 
     def words(self, request: Request) -> str | None:
