@@ -175,10 +175,16 @@ class Campaign:
     def _met_often(self, rule: str, program: Program) -> bool:
         """Whether this looks like a known deviation that was met, and shrunk, several times already."""
         for one in self.tally.known:
-            if self.tally.known[one] >= _CLOSER_LOOKS and rule in one.rules and traits(program).issuperset(one.when):
+            often = self.tally.known[one] >= _CLOSER_LOOKS
+            if often and one.seen_as(rule) and traits(program).issuperset(one.when):
                 self.tally.known[one] += 1
                 return True
         return False
+
+    def _expected(self, find: Find) -> bool:
+        """Whether it may be a deviation that is known and accepted: then it need not be seen again and again first."""
+        version = str(find.meta["describe"].get("version", ""))
+        return not self.wanted.everything and deviations.expected(self.target.name, version, find.meta["rule"])
 
     def _known(self, find: Find, small: Smaller) -> bool:
         """Whether a find is a deviation that is known and accepted; then it is counted, and forgotten."""
@@ -197,6 +203,10 @@ class Campaign:
         """Re-run and shrink a saved find, and tell it unless it is known. Whether the user interrupted that."""
         program, rule = find.program, needs.rule
         times = (AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1
+        if self._expected(find):
+            small = self._smaller(program, outcome, needs)
+            if self._known(find, small):
+                return small.stopped
         try:
             self.runner.restart()
             count = self._again(program, needs, times)
@@ -214,8 +224,7 @@ class Campaign:
             return False
         if 0 < count < times:
             needs = replace(needs, tries=3)
-        small = minimise(self.runner, program, outcome, needs, progress=lambda done, now: self.status.show(
-            f"{rule}: {_count(len(now.steps), 'step')} after {_count(done, 'execution')}"))  # fmt: skip
+        small = self._smaller(program, outcome, needs)
         if self._known(find, small):
             return small.stopped
         text = "".join(map(encoding.dump, (*find.before, small.program)))
@@ -227,6 +236,10 @@ class Campaign:
         finds.update(find, shrunk=shrunk_facts(program, small), marks=list(small.outcome.marks))
         self._tell(find, small, small.outcome)
         return small.stopped
+
+    def _smaller(self, program: Program, outcome: Outcome, needs: Needs) -> Smaller:
+        return minimise(self.runner, program, outcome, needs, progress=lambda done, now: self.status.show(
+            f"{needs.rule}: {_count(len(now.steps), 'step')} after {_count(done, 'execution')}"))  # fmt: skip
 
     def _again(self, program: Program, needs: Needs, times: int) -> int:
         return again(self.runner, program, needs, times,

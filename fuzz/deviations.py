@@ -22,7 +22,7 @@ from fuzz.trouble import EnvironmentTrouble
 _HERE = Path(__file__).parent
 #: in a checkout, and in an installed package
 _PLACES = (_HERE.parent / "corpus" / "known", _HERE / "known_deviations")
-_KEYS = {"id": str, "target": str, "rules": list, "reason": str}
+_KEYS = {"id": str, "targets": list, "rules": list, "reason": str}
 _MAY = {"versions": list, "when": list, "without": list, "text": str}
 
 
@@ -31,8 +31,8 @@ class Deviation:
     """One entry of a list."""
 
     id: str
-    target: str  # a pattern: qemu:virtio-blk-*
-    rules: tuple[str, ...]
+    targets: tuple[str, ...]  # patterns, any of them: qemu:virtio-blk-*
+    rules: tuple[str, ...]  # any of them; «*»: whatever is seen of it
     reason: str
     versions: tuple[str, ...] = ()  # words of the target's version, any of them; none: all versions
     when: tuple[str, ...] = ()  # traits that the smallest program has, all of them
@@ -41,17 +41,32 @@ class Deviation:
 
     def covers(self, target: str, version: str, rule: str, words: str, program: Program) -> bool:
         """Whether a find, shrunk to *program*, is this."""
-        if rule not in self.rules or not fnmatchcase(target, self.target) or self.text not in words:
-            return False
-        if self.versions and not any(one in version for one in self.versions):
+        if not self.may_cover(target, version, rule) or self.text not in words:
             return False
         found = traits(program)
         return found.issuperset(self.when) and found.isdisjoint(self.without)
+
+    def may_cover(self, target: str, version: str, rule: str) -> bool:
+        """Whether a find may be this, whatever its program."""
+        if not any(fnmatchcase(target, pattern) for pattern in self.targets):
+            return False
+        if self.versions and not any(one in version for one in self.versions):
+            return False
+        return self.seen_as(rule)
+
+    def seen_as(self, rule: str) -> bool:
+        """Whether it is seen as *rule*."""
+        return rule in self.rules or "*" in self.rules
 
 
 def known(target: str, version: str, rule: str, words: str, program: Program) -> Deviation | None:
     """The accepted deviation that a find is, or None. Raises EnvironmentTrouble if a list can't be read."""
     return next((one for one in every() if one.covers(target, version, rule, words, program)), None)
+
+
+def expected(target: str, version: str, rule: str) -> bool:
+    """Whether some accepted deviation of this target is seen as *rule*. Raises EnvironmentTrouble."""
+    return any(one.may_cover(target, version, rule) for one in every())
 
 
 @cache
