@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from fuzz import encoding
+from fuzz.driver_side import run
+from fuzz.targets.qemu.target import make
+from oracles.trace import Reclaimed
 
 ROOT = Path(__file__).resolve().parent.parent
 SID = f"{shlex.quote(str(ROOT / 'scripts' / 'sid-run'))} /usr/bin/qemu-system-x86_64"
@@ -17,6 +23,12 @@ QEMUS = [
     pytest.param("", marks=HERE, id="qemu"),
     pytest.param(SID, marks=pytest.mark.target("sid:qemu-system-x86"), id="sid"),
 ]
+qemus = pytest.mark.parametrize("qemu", QEMUS)
+layouts = pytest.mark.parametrize(
+    ("layout", "features"),
+    [(layout, features) for layout in ("split", "packed") for features in ("", " in_order")],
+    ids=lambda value: value.strip() or "no_order",
+)
 #: A disk that has nothing on it and is quick; its device's properties then say drive=n0.
 DISK = " -blockdev driver=null-co,node-name=n0,read-zeroes=on,size=16777216"
 
@@ -34,3 +46,19 @@ def children():
     """Process numbers of our children that run."""
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {int(pid) for pid in listed if alive(int(pid))}
+
+
+def used(device, qemu, text, layout="split", features="", queues=1, kind="any"):
+    """Outcome of a program, and how many buffers came back on each queue."""
+    head = f"virtqueue-program 1\ndevice {kind}\n" + f"queue {layout} 8\n" * queues + f"features version_1{features}\n"
+    target = make(f"qemu:{device},in_order=on,packed=on", qemu)
+    try:
+        session = target.open()
+        outcome = run(encoding.load(head + text), session, hints=dict(target.limits.hints), patient=True)
+        session.close()
+    finally:
+        target.close()
+    counts: Counter[int] = Counter()
+    for queue, seen in outcome.trace:
+        counts[queue] += seen.buffers if isinstance(seen, Reclaimed) else 0
+    return outcome, +counts

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
-from fuzz import encoding
-from fuzz.driver_side import run
-from fuzz.targets.qemu.target import make
 from fuzz.verdict import CONFORMS
-from oracles.trace import Reclaimed, SawUsed
-from tests.qemu_kit import QEMUS
-
-qemus = pytest.mark.parametrize("qemu", QEMUS)
-layouts = pytest.mark.parametrize(
-    ("layout", "features"),
-    [(layout, features) for layout in ("split", "packed") for features in ("", " in_order")],
-    ids=lambda value: value.strip() or "no_order",
-)
+from oracles.trace import SawUsed
+from tests.qemu_kit import QEMUS, layouts, qemus, used
 
 OPEN = "supply port_open port=0 queue=3\nsupply port_open port=1 queue=3\nnotify queue=3\nreceive 2 queue=3\n"
 CONSOLE = {
@@ -45,22 +33,6 @@ CONSOLE = {
         {3: 2, 5: 4},
     ),
 }
-
-
-def used(device, qemu, text, layout="split", features="", queues=1, kind="any"):
-    """Outcome of a program, and how many buffers came back on each queue."""
-    head = f"virtqueue-program 1\ndevice {kind}\n" + f"queue {layout} 8\n" * queues + f"features version_1{features}\n"
-    target = make(f"qemu:{device},in_order=on,packed=on", qemu)
-    try:
-        session = target.open()
-        outcome = run(encoding.load(head + text), session, hints=dict(target.limits.hints), patient=True)
-        session.close()
-    finally:
-        target.close()
-    counts: Counter[int] = Counter()
-    for queue, seen in outcome.trace:
-        counts[queue] += seen.buffers if isinstance(seen, Reclaimed) else 0
-    return outcome, +counts
 
 
 @qemus
