@@ -30,6 +30,8 @@ from fuzz.wanted import Wanted, narrow
 
 AGAIN_MODEL, AGAIN_REAL = 20, 5
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
+_KNOWN_LOOKS = 2  # at finds that are a known deviation; then what has its traits is counted as one
+_GLANCE = 6.0  # seconds for making small what is expected to be one
 Say = Callable[[str], None]
 
 
@@ -175,7 +177,7 @@ class Campaign:
     def _met_often(self, rule: str, program: Program) -> bool:
         """Whether this looks like a known deviation that was met, and shrunk, several times already."""
         for one in self.tally.known:
-            often = self.tally.known[one] >= _CLOSER_LOOKS
+            often = self.tally.known[one] >= _KNOWN_LOOKS
             if often and one.seen_as(rule) and traits(program).issuperset(one.when):
                 self.tally.known[one] += 1
                 return True
@@ -204,7 +206,7 @@ class Campaign:
         program, rule = find.program, needs.rule
         times = (AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1
         if self._expected(find):
-            small = self._smaller(program, outcome, needs)
+            small = self._smaller(program, outcome, needs, _GLANCE)
             if self._known(find, small):
                 return small.stopped
         try:
@@ -237,9 +239,12 @@ class Campaign:
         self._tell(find, small, small.outcome)
         return small.stopped
 
-    def _smaller(self, program: Program, outcome: Outcome, needs: Needs) -> Smaller:
-        return minimise(self.runner, program, outcome, needs, progress=lambda done, now: self.status.show(
-            f"{needs.rule}: {_count(len(now.steps), 'step')} after {_count(done, 'execution')}"))  # fmt: skip
+    def _smaller(self, program: Program, outcome: Outcome, needs: Needs, seconds: float = 0.0) -> Smaller:
+        def show(done: int, now: Program) -> None:
+            steps = _count(len(now.steps), "step")
+            self.status.show(f"{needs.rule}: {steps} after {_count(done, 'execution')}")
+
+        return minimise(self.runner, program, outcome, needs, seconds=seconds, progress=show)
 
     def _again(self, program: Program, needs: Needs, times: int) -> int:
         return again(self.runner, program, needs, times,
