@@ -13,8 +13,8 @@ from fuzz.program import Limits, Request
 from tests.device_kit import assert_draws_well, message, said
 
 ALL = 1 << 18 | 1 << 19 | 1 << 20 | 1 << 23
-COMMANDS = ("promisc", "allmulti", "alluni", "nomulti", "nouni", "nobcast", "mac_table", "mac_address")
-COMMANDS += ("vlan_add", "vlan_del")
+COMMANDS = [*("promisc", "allmulti", "alluni", "nomulti", "nouni", "nobcast"), "mac_table", "mac_address"]
+COMMANDS += ["vlan_add", "vlan_del"]
 PREFILL = b"\x9a"
 
 

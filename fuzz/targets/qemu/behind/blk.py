@@ -25,6 +25,13 @@ class Behind(storage.Storage):
         "one whose header or status shares an element with data is misread then (2.7.4.1)",
     )
 
+    def before(self, given: Mapping[str, str]) -> list[str]:
+        """The graph. Where an error is not to stop the machine, it would be the device's answer: then there is none."""
+        words = super().before(given)
+        if not {given.get("rerror", "stop"), given.get("werror", "stop")} <= {"stop"}:
+            self.levers = self.movable = tuple(lever for lever in self.levers if lever[0] != storage.FAIL)
+        return words
+
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """The drive, and as many queues as we use: by default QEMU offers one for each processor."""
         common = {"num-queues": str(self.queues), "serial": _SERIAL}

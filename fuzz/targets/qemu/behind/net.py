@@ -37,13 +37,13 @@ class Behind(behind.Behind):
     """A network card on a link to our peer."""
 
     device_class = "net"
-    queues = 3
     accept = _MRG_RXBUF | _STATUS | _CTRL_VQ | _COMMANDS
     pulses = (("packet", tuple(_PACKETS)),)
     facts = (
         "10.0.2, 11.1.3: frames sent while the link is down are dropped carelessly: with IN_ORDER their buffers never "
         "come back, or QEMU hangs; on packed rings, they have the id of the list's first descriptor; with status=off, "
         "the link is never down here",
+        "10.0.2, 11.1.3: without MRG_RXBUF num_buffers is left as it was (5.1.6.4.1), so it is not looked at then",
     )
 
     def __init__(self) -> None:
@@ -57,6 +57,7 @@ class Behind(behind.Behind):
     def before(self, given: Mapping[str, str]) -> list[str]:
         """The back-end. Without STATUS a driver can't see whether the link is up, so then it is."""
         self.levers = () if given.get("status") == "off" else _LINK
+        self.queues = 2 if given.get("ctrl_vq") == "off" else 3  # QEMU has the control queue in any case
         return ["-netdev", "dgram,id=net0,local.type=fd,local.str={peer}"]
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -77,7 +78,8 @@ class Behind(behind.Behind):
     def hints(self, features: int, config: bytes) -> tuple[tuple[str, int], ...]:
         """What is negotiated, and who sends."""
         control = features & _COMMANDS if features & _CTRL_VQ else 0
-        return (("echo", 1), ("peer", 1), ("mrg_rxbuf", int(bool(features & _MRG_RXBUF))), ("control", control))
+        merges = int(bool(features & _MRG_RXBUF))
+        return (("echo", 1), ("peer", 1), ("mrg_rxbuf", merges), ("num_buffers", merges), ("control", control))
 
     def ready(self) -> None:
         """A new QEMU has nothing, and its link is up."""
