@@ -45,7 +45,7 @@ _LUN = {"lun": (0, 255, 0), "target": (0, 255, 0)}
 _MOVED = {"sector": (0, (1 << 32) - 1, 0), "count": (0, 256, 1), **_LUN}
 _ABOUT = {"back": (0, 15, 0), **_LUN}
 _WANTED = {"events": (0, 0x7F, 0), **_LUN}
-_FORMS: forms.Forms = {
+FORMS: forms.Forms = {
     **dict.fromkeys(_MOVES, _MOVED),
     "inquiry": {"length": (0, 255, 36), **_LUN},
     "sense": {"length": (0, 252, 18), **_LUN},
@@ -105,7 +105,7 @@ class Device:
                 return Request(kind, (("events", events), *where)), (_NOTIFY.size, _NOTIFY_ANSWER), _NOTIFY.size
             return Request(kind, (("back", integer(0, 3)), *where)), (_TASK.size, _TASK_ANSWER), _TASK.size
         request = self._command(choices, hints.get("capacity", 64), where)
-        out, in_ = _data(request.kind, forms.values(_FORMS, request))
+        out, in_ = _data(request.kind, forms.values(FORMS, request))
         head = _COMMAND.size + self._cdb
         return request, (head, out, answers.HEAD.size + self._sense, in_), head + out
 
@@ -117,6 +117,8 @@ class Device:
             count = min(capacity, (1, 1, 1, 2, 3, 4, 8, 0)[integer(0, 7)])
             places = (integer(0, 3), integer(0, 16), capacity - count, capacity - count - integer(0, 8))
             sector = max(0, min(places[integer(0, 3)], capacity - count))
+            if where:  # another disk is small, if it is there
+                sector = min(sector, 16)
             return Request(kind, (("sector", sector), ("count", count), *where))
         lengths = {"inquiry": (36, 5, 96, 255), "sense": (18, 8, 252, 96), "luns": (64, 16, 24, 512)}.get(kind)
         if lengths is None:
@@ -125,12 +127,12 @@ class Device:
 
     def words(self, request: Request) -> str | None:
         """What is wrong with *request*, or None."""
-        return forms.words(self.name, _FORMS, request)
+        return forms.words(self.name, FORMS, request)
 
     def message(self, request: Request, buffer: int, queue: int) -> Message:
         """The bytes of *request*."""
         self._sectors.supplied(buffer, queue)
-        kind, fields = request.kind, forms.values(_FORMS, request)
+        kind, fields = request.kind, forms.values(FORMS, request)
         if kind == "event":
             return Message(b"", fields["length"], answers.event, completes=False)
         lun = bytes((1, fields["target"], 0x40, fields["lun"], 0, 0, 0, 0))  # a single level LUN structure

@@ -31,8 +31,7 @@ class Behind(storage.Storage):
         "was read (2.7.8.2); so nothing is said about lengths here",
         "10.0.2, 11.1.3: requests in flight when their queue is reset come back on it once it is enabled again "
         "(2.6.1.1)",
-        "10.0.2, 11.1.3: a read that failed and was tried again has a negative residual; so storage does not fail here "
-        "unless a program says so",
+        "10.0.2, 11.1.3: a read that failed and was tried again has a negative residual (5.6.6.1)",
         "10.0.2: aborting a command that is being carried out, alone or with its task set, never ends, and nothing "
         "else goes on; so that is not done before 11 unless a program says so",
     )
@@ -46,8 +45,7 @@ class Behind(storage.Storage):
         """The disks' contents."""
         words = super().before(given)
         # Nothing is suspended here: QEMU waits for requests that task management is to end.
-        self.movable = tuple(lever for lever in self.movable if lever[0] != storage.SUSPEND)
-        self.levers = tuple(lever for lever in self.movable if lever[0] != storage.FAIL)
+        self.levers = self.movable = tuple(lever for lever in self.movable if lever[0] != storage.SUSPEND)
         other = "driver=file,node-name=other0,filename={folder}/other.raw,aio=threads"
         return [*words, "-blockdev", other, "-blockdev", "driver=null-co,node-name=null0,read-zeroes=on"]
 
