@@ -69,6 +69,14 @@ def pid(target):
     return int(target.describe()["pid"])
 
 
+def kill(target, number):
+    """Wait until it ended, too: it may be dumping core."""
+    os.kill(pid(target), number)
+    deadline = time.monotonic() + 10
+    while target.machine.running() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def started(target):
     session = target.open()
     session.memory[:0x5000] = bytes(0x5000)
@@ -116,12 +124,11 @@ def test_killed_in_the_middle_of_a_program(target):
 def test_killed_when_nobody_looks_is_told_once_when_the_next_session_opens(target, when):
     session = started(target)
     if when == "before it is closed":
-        os.kill(pid(target), signal.SIGABRT)
+        kill(target, signal.SIGABRT)
         session.close()
     else:
         session.close()
-        os.kill(pid(target), signal.SIGABRT)
-    time.sleep(0.05)
+        kill(target, signal.SIGABRT)
     line = (
         "ended: killed by SIGABRT" if when.startswith("before") else "ended after its last session: killed by SIGABRT"
     )
@@ -134,8 +141,7 @@ def test_killed_when_nobody_looks_is_told_once_when_the_next_session_opens(targe
 def test_a_death_that_shows_late_is_blamed_on_the_program_before(target):
     runner = Runner(target)
     assert runner.run(PROGRAM).verdict == CONFORMS
-    os.kill(pid(target), signal.SIGSEGV)
-    time.sleep(0.05)
+    kill(target, signal.SIGSEGV)
     assert runner.run(PROGRAM).verdict == CONFORMS
     assert runner.late == f"{NAME} ended after its last session: killed by SIGSEGV"
 
@@ -156,8 +162,7 @@ def test_what_it_said_last_is_told_but_not_what_it_said_while_starting():
 
 def test_ended_between_two_runs_it_is_started_for_a_probe(target):
     offer = target.probe()
-    os.kill(pid(target), signal.SIGKILL)
-    time.sleep(0.05)
+    kill(target, signal.SIGKILL)
     assert target.probe() == offer
     assert target.probe() == offer
     assert works(target)
