@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fuzz every QEMU device in all four modes, and print a table of what came of it.
 
-    scripts/matrix.py [--seconds 20] [--jobs 2] [--only blk,net] [--out DIR] [QEMU …]
+    scripts/matrix.py [--seconds 20] [--jobs 2] [--only blk,net] [--avoid full-ring] [--out DIR] [QEMU …]
 
 Each QEMU is a command, such as qemu-system-x86_64 or 'scripts/sid-run /usr/bin/qemu-system-x86_64' (both by default).
 Finds are kept in DIR, a folder for each device, QEMU and mode. Ends with exit status 1 if there were any.
@@ -54,6 +54,7 @@ def fuzz(options: argparse.Namespace, device: str, qemu: str, packed: bool, in_o
     out = options.out / f"{device}-{number}-{mode.replace(' ', '-')}"
     command = [sys.executable, "-m", "fuzz", "fuzz", words, "--qemu", qemu, "--seed", str(options.seed), "--continue"]
     command += ["--layout", "packed" if packed else "split", "--in-order", "on" if in_order else "off"]
+    command += [word for avoid in options.avoid if in_order for word in ("--avoid", avoid)]
     command += ["--time", f"{options.seconds}s", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     last = LAST.search(done.stdout)
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="")
+    parser.add_argument("--avoid", action="append", default=[], help="in the modes that are in order")
     parser.add_argument("--out", type=Path, default=Path("vqfuzz-out/matrix").absolute())
     options = parser.parse_args()
     only = options.only.split(",") if options.only else []
