@@ -68,7 +68,7 @@ def chapters(log: Sequence[str], runs: Sequence[Ran], known: Known, *, whole: bo
     told = [Chapter("What firmware does: the device gets its addresses, and messages for interrupts.")]
     told[0].lines = _discovery(log[: starts[0]])
     for number, (run, start, end) in enumerate(zip(runs, starts, [*starts[1:], len(log)], strict=True)):
-        teller = _Teller(run, known, _Places(run.trace, whole), interrupts)
+        teller = _Teller(run, known, _Places(run.trace, whole, number == 0), interrupts)
         name = f"program {number + 1} of {len(runs)}: " if len(runs) > 1 else ""
         told += teller.tell(log[start + 1 : end], name)
     return [chapter for chapter in told if chapter.lines or chapter.pause > 0]
@@ -169,8 +169,9 @@ def _with(line: str, remark: str) -> str:
 class _Places:
     """What lies where, as a trace tells it."""
 
-    def __init__(self, trace: Sequence[Entry], whole: bool) -> None:
+    def __init__(self, trace: Sequence[Entry], whole: bool, first: bool) -> None:
         self._whole = whole
+        self._first = first
         found: dict[tuple[int, int], str] = {}
         self._queues: dict[int, tuple[str, Started]] = {}  # by the address of each area
         several = len({number for number, _ in trace}) > 1
@@ -194,18 +195,21 @@ class _Places:
     def lines(self, line: str, started: bool) -> Iterator[str]:
         """The command *line*, which writes memory, as far as it matters and with what it writes.
 
-        Before any step *started*, only what is written to rings matters: no buffer is there yet.
+        Before any step *started*, only what is written to rings matters: no buffer is there yet. Nor do zeros in the
+        first session, for memory is zero.
         """
         match = _WORD.fullmatch(line)
         if match:
             address = int(match[1], 0)
             remark = self._name(address, 2)
-            if remark or self._whole:
+            if (remark or self._whole) and (started or not self._first or int(match[2], 0)):
                 yield _with(line, remark)
             return
         match = _WRITE.fullmatch(line)
         assert match, line
         address, data = int(match[1], 0), bytes.fromhex(match[2])
+        if self._first and not started and not any(data):
+            return
         if self._whole:
             yield _with(_write(address, data), self._name(address, len(data)))
             return

@@ -25,7 +25,6 @@ SESSION = "# session"
 """The line of the record with which a session begins."""
 
 _FRESH = 0.0005  # seconds for which what was fetched will do, if nothing was sent since
-_GRAIN = 16  # bytes that are sent together, or not at all
 _LAST_BREATH = 2.0  # seconds that a QEMU may take to end after its sockets closed
 _QUESTIONS = ("read", "in", "b64read", "endianness")
 
@@ -99,21 +98,20 @@ class Window:
         self.address = address
         self.stale = True  # something was sent, upon which QEMU may have written
         self._read = read
-        self._here = bytearray(size)  # as the driver sees it
-        self._there = bytearray(size)  # as QEMU has it, as far as we know
+        self._memory = bytearray(size)  # as the driver sees it
         self._stores: list[tuple[int, bytes]] = []  # that QEMU doesn't have, in order
         self._top = 0  # above which nothing was ever stored
         self._fetched = 0.0
 
     def __len__(self) -> int:
-        return len(self._here)
+        return len(self._memory)
 
     def __getitem__(self, place: slice) -> memoryview:
         self.refresh()
-        return memoryview(self._here)[place]
+        return memoryview(self._memory)[place]
 
     def __setitem__(self, place: slice, data: bytes) -> None:
-        self.store(place.indices(len(self._here))[0], bytes(data))
+        self.store(place.indices(len(self._memory))[0], bytes(data))
 
     def cast(self, code: str) -> Words:
         """The same as 16-bit words, whatever *code* says."""
@@ -124,33 +122,25 @@ class Window:
 
     def seen(self) -> bytes:
         """All that was ever stored to, as the driver saw it last."""
-        return bytes(self._here[: self._top])
+        return bytes(self._memory[: self._top])
 
     def store(self, at: int, data: bytes) -> None:
         """Remember a store."""
-        self._here[at : at + len(data)] = data
+        self._memory[at : at + len(data)] = data
         self._stores.append((at, data))
         self._top = max(self._top, at + len(data))
 
     def commands(self) -> list[str]:
-        """Commands for all stores that QEMU doesn't have, as far as they change anything there."""
+        """Commands for all stores that QEMU doesn't have."""
         stores, self._stores = self._stores, []
-        if stores and self.stale:
-            self._there[: self._top] = self._read(self.address, self._top)
-        lines = []
-        for at, data in stores:
-            for start, end in _changed(self._there[at : at + len(data)], data):
-                lines.append(_write(self.address + at + start, data[start:end]))
-            self._there[at : at + len(data)] = data
-        return lines
+        return [_write(self.address + at, data) for at, data in stores if data]
 
     def refresh(self) -> None:
         """See what QEMU's memory holds now, all that was stored included."""
         if not self._top:
             return
         if self._stores or self.stale or time.monotonic() - self._fetched > _FRESH:
-            found = self._read(self.address, self._top)
-            self._here[: self._top] = self._there[: self._top] = found
+            self._memory[: self._top] = self._read(self.address, self._top)
             self._fetched, self.stale = time.monotonic(), False
 
 
@@ -239,17 +229,3 @@ def _write(address: int, data: bytes) -> str:
     if len(data) == 2:
         return f"writew {address:#x} {int.from_bytes(data, 'little'):#x}"
     return f"write {address:#x} {len(data):#x} 0x{data.hex()}"
-
-
-def _changed(old: bytes | bytearray, new: bytes) -> Iterator[tuple[int, int]]:
-    """Stretches of *new* that differ from *old*, in whole grains."""
-    start = -1
-    for at in range(0, len(new), _GRAIN):
-        same = old[at : at + _GRAIN] == new[at : at + _GRAIN]
-        if not same and start < 0:
-            start = at
-        elif same and start >= 0:
-            yield start, at
-            start = -1
-    if start >= 0:
-        yield start, len(new)
