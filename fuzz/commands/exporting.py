@@ -89,7 +89,7 @@ def _script(machine: Private, words: str, version: str, take: _Take) -> tuple[st
     told = qtest_log.chapters(take.log, take.runs, _known(machine), whole=proof.whole, interrupts=proof.interrupts)
     monitor = any(line.startswith("{") for chapter in told for line in chapter.lines)
     text, shown, last = "", False, ""
-    for plain in (False,) if monitor else (True, False):
+    for plain in (False,) if monitor else (True, False) if machine.behind.levers else (True,):
         stock, left_out = _stock(machine, words, plain)
         about = About(words, version, [run.program for run in take.runs], left_out)
         text = script(about, take.outcome, told, proof, stock)
@@ -195,7 +195,7 @@ def _stock(machine: Private, words: str, plain: bool) -> tuple[Stock, str]:
         options.append(alone[names[0]] if names else word)
         replaced += [alone[name] for name in names]
     left_out = f"Nobody is the device's peer: where vqfuzz was, there is {' and '.join(replaced)}." if replaced else ""
-    return Stock(options, machine.behind.files()), left_out
+    return Stock(options, machine.behind.plain_files() if plain else machine.behind.files()), left_out
 
 
 def _seen(text: str, qemu: str) -> tuple[bool, str]:

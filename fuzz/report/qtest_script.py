@@ -109,7 +109,9 @@ def script(about: About, outcome: Outcome, chapters: Sequence[Chapter], proof: P
     monitor = any(line.startswith("{") for chapter in chapters for line in chapter.lines)
     parts = [_comment(about, outcome), _HEAD]
     if stock.files:
-        made = (f'truncate -s {size} "$here/{name}"\n' for name, size in stock.files)
+        folders = sorted({name.rpartition("/")[0] for name, _ in stock.files} - {""})
+        made = [f'mkdir "$here/{name}"\n' for name in folders]
+        made += [f'truncate -s {size} "$here/{name}"\n' for name, size in stock.files]
         parts.append("# What stands behind the device.\n" + "".join(made))
     parts.append(_FUNCTIONS)
     if monitor:

@@ -93,6 +93,10 @@ class Behind:
         """As before(), for whoever moves no lever: with as little as will do."""
         return self.before(given)
 
+    def plain_files(self) -> tuple[tuple[str, int], ...]:
+        """As files(), for plain(); names may have a folder in them."""
+        return self.files()
+
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """Properties of the device; what the user gave wins over them."""
         return {}

@@ -37,6 +37,14 @@ class Behind(behind.Behind):
             return []
         return ["-fsdev", f"local,id={_ID},path={self._share()},security_model=none"]
 
+    def plain(self, given: Mapping[str, str]) -> list[str]:
+        """A folder with files as large, for whoever doesn't care what is in them."""
+        return [] if "fsdev" in given else ["-fsdev", f"local,id={_ID},path={{folder}}/share,security_model=none"]
+
+    def plain_files(self) -> tuple[tuple[str, int], ...]:
+        """These files."""
+        return tuple((f"share/f{number}", size) for number, size in zip(range(FILES), _SIZES, strict=True))
+
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """What is exported, and the name it has for the driver."""
         return {"fsdev": _ID, "mount_tag": "vqfuzz"}

@@ -12,6 +12,10 @@ _HOTPLUG, _CHANGE = 1 << 1, 1 << 2  # 5.6.3
 _CONFIG = struct.Struct("<IIIIIII")
 _OTHER_SIZE = 1 << 20  # bytes
 _MENDED = 11  # the major version since which commands can be aborted
+_OTHERS = [
+    *("-blockdev", "driver=file,node-name=other0,filename={folder}/other.raw,aio=threads"),
+    *("-blockdev", "driver=null-co,node-name=null0,read-zeroes=on"),
+]
 _LATE = {"driver": "scsi-hd", "id": "late0", "bus": "vq.0", "scsi-id": 0, "lun": 2, "drive": "null0", "share-rw": True}
 
 
@@ -46,8 +50,11 @@ class Behind(storage.Storage):
         words = super().before(given)
         # Nothing is suspended here: QEMU waits for requests that task management is to end.
         self.levers = self.movable = tuple(lever for lever in self.movable if lever[0] != storage.SUSPEND)
-        other = "driver=file,node-name=other0,filename={folder}/other.raw,aio=threads"
-        return [*words, "-blockdev", other, "-blockdev", "driver=null-co,node-name=null0,read-zeroes=on"]
+        return [*words, *_OTHERS]
+
+    def plain(self, given: Mapping[str, str]) -> list[str]:
+        """The same without a way to steer them."""
+        return [*super().plain(given), *_OTHERS]
 
     def properties(self, given: Mapping[str, str]) -> dict[str, str]:
         """As many queues for commands as we use."""
