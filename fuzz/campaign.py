@@ -94,7 +94,7 @@ class Campaign:
                 self._progress(now)
             program = nth(wanted.seed, index, self.limits)
             tally.drawn = index + 1
-            if wanted.avoid and not wanted.avoid.isdisjoint(traits(program)):
+            if wanted.avoid and not wanted.avoid.isdisjoint(traits(program, self.limits.hints)):
                 index += 1
                 continue
             last = outcome
@@ -178,7 +178,7 @@ class Campaign:
         """Whether this looks like a known deviation that was met, and shrunk, several times already."""
         for one in self.tally.known:
             often = self.tally.known[one] >= _KNOWN_LOOKS
-            if often and one.seen_as(rule) and traits(program).issuperset(one.when):
+            if often and one.seen_as(rule) and traits(program, self.limits.hints).issuperset(one.when):
                 self.tally.known[one] += 1
                 return True
         return False

@@ -12,6 +12,8 @@ from fuzz.program import Lever, Notify, Program, QueueReset, Receive, Request, R
 from fuzz.trouble import UsageTrouble
 from oracles import spec
 
+Hints = tuple[tuple[str, int], ...]
+
 #: Every word that traits() may give, other than names of features, «lever NAME» and «request KIND».
 WORDS = (
     "split", "packed", "full ring", "whole ring", "several queues", "table", "direct before table", "held", "reset",
@@ -31,8 +33,8 @@ def words(typed: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def traits(program: Program) -> frozenset[str]:
-    """The words that hold for *program*."""
+def traits(program: Program, hints: Hints = ()) -> frozenset[str]:
+    """The words that hold for *program*; *hints*: what the device class knows of the target (``Limits.hints``)."""
     found = {program.layout, *spec.feature_names(program.features)}
     if len(program.queues) > 1:
         found.add("several queues")
@@ -40,7 +42,8 @@ def traits(program: Program) -> frozenset[str]:
     sizes = [queue.size for queue in program.queues]
     for step in program.steps:
         if isinstance(step, Supply) and step.queue < len(sizes):
-            _supply(program, step, sizes[step.queue], occupied[step.queue], found)
+            count = elements(program, step, hints)
+            _supply(program, step, count, sizes[step.queue], occupied[step.queue], found)
         elif isinstance(step, Receive) and step.queue < len(sizes):
             del occupied[step.queue][1 : 1 + step.count]
         elif isinstance(step, Suppress):
@@ -63,8 +66,7 @@ def traits(program: Program) -> frozenset[str]:
     return frozenset(found)
 
 
-def _supply(program: Program, step: Supply, size: int, occupied: list[int], found: set[str]) -> None:
-    count = elements(program, step)
+def _supply(program: Program, step: Supply, count: int, size: int, occupied: list[int], found: set[str]) -> None:
     table = step.indirect is not None and bool(program.features & spec.INDIRECT_DESC)
     slots = count
     if table:
@@ -84,17 +86,17 @@ def _supply(program: Program, step: Supply, size: int, occupied: list[int], foun
         found.add("full ring")
 
 
-def elements(program: Program, step: Supply) -> int:
+def elements(program: Program, step: Supply, hints: Hints = ()) -> int:
     """How many elements a buffer has."""
     if step.request is None:
         return len(step.readable) + len(step.writable)
-    readable, writable = _parts(program.device, step.request, step.queue)
+    readable, writable = _parts(program.device, step.request, step.queue, hints)
     first, second = divide(readable, writable, step.cut)
     return len(first) + len(second)
 
 
-def _parts(device: str, request: Request, queue: int) -> tuple[int, int]:
+def _parts(device: str, request: Request, queue: int, hints: Hints) -> tuple[int, int]:
     from fuzz.devices import load  # late: only programs of a device class need it
 
-    message = load(device, {}).message(request, 0, queue)
+    message = load(device, dict(hints)).message(request, 0, queue)
     return len(message.readable), message.writable
