@@ -8,8 +8,8 @@ import pytest
 
 from fuzz import devices
 from fuzz.devices.gpu import FORMS
-from fuzz.program import Limits
-from tests.device_kit import assert_draws_well, message, said
+from fuzz.program import Limits, divide
+from tests.device_kit import assert_draws_well, drawn, message, said
 
 HINTS = {"spare": 0x100_0000, "scanouts": 2, "capsets": 1}
 
@@ -88,6 +88,15 @@ def test_number_0_is_the_resource_that_makes_sense():
     assert body(device, "unref")[0] == 9
     assert body(device, "flush")[4] == 2
     assert body(device, "create")[0] == 3
+
+
+def test_whatever_comes_next_has_as_many_elements():
+    for _, request, cut in drawn("gpu", (0,), Limits(device="gpu", hints=tuple(HINTS.items()))):
+        if request.kind == "next":
+            device = gpu()
+            made = [device.message(request, 0, 0) for _ in range(9)]
+            parts = [divide(len(one.readable), one.writable, cut) for one in made]
+            assert len({len(readable) + len(writable) for readable, writable in parts}) == 1
 
 
 def test_the_life_of_a_resource():

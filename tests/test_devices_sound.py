@@ -8,7 +8,7 @@ import pytest
 
 from fuzz import devices
 from fuzz.devices.sound import FORMS
-from fuzz.program import Limits
+from fuzz.program import Limits, divide
 from tests.device_kit import assert_draws_well, drawn, message, said
 
 HINTS = {"jacks": 0, "streams": 4, "chmaps": 2, "outputs": 2}
@@ -73,6 +73,15 @@ def test_frames_differ_from_buffer_to_buffer():
     assert {(len(one.readable), one.writable, one.completes) for one in made} == {(304, 8, False)}
     assert len({one.readable for one in made}) == 127
     assert max(max(one.readable) for one in made) < 0x80
+
+
+def test_whatever_comes_next_has_as_many_elements():
+    for _, request, cut in drawn("sound", (0,), LIMITS):
+        if request.kind == "next":
+            device = sound()
+            made = [device.message(request, 0, 0) for _ in range(7)]
+            parts = [divide(len(one.readable), one.writable, cut) for one in made]
+            assert len({len(readable) + len(writable) for readable, writable in parts}) == 1
 
 
 def test_the_life_of_a_stream():

@@ -14,7 +14,7 @@ import struct
 from functools import partial
 
 from fuzz.choices import Choices
-from fuzz.devices import Message, accept
+from fuzz.devices import Message, accept, cutting
 from fuzz.devices.forms import Forms, cut, pick, septets, values, words
 from fuzz.program import Limits, Request
 
@@ -63,6 +63,7 @@ _EDID = bytes.fromhex("00ffffffffffff00")  # how every EDID begins (VESA)
 _FORMATS = (1, 2, 3, 4, 67, 68, 121, 134)
 _SIDE = 64  # of the resources that are drawn, since a cursor has it (5.7.6.6)
 _REMEMBERED = 16
+_SHORTEST = 32  # bytes of the shortest command in the life of a resource
 _LIFE = ("create", "attach", "transfer", "scanout", "flush", "transfer", "flush", "detach", "unref")
 _WEIGHED = ("next",) * 8 + (
     *("create", "create", "attach", "attach", "transfer", "transfer", "flush", "scanout"),
@@ -105,10 +106,12 @@ class Device:
             fields = self._drawn(kind, choices, hints)
             fields["fence"] = min(1, integer(0, 3))
         request = Request(kind, tuple(fields.items()))
+        if kind == "next":
+            # How long it is depends on how many there were before; of how many elements it is must not.
+            ways = cutting.cut(choices, (HEADER.size, 0), _SHORTEST, HEADER.size)
+            return request, (*ways, 0) if ways and ways[-1] else ways
         message = self.message(request, 0, queue)
-        lengths = cut(choices, len(message.readable), message.writable, HEADER.size)
-        # How long the next command is depends on how many there were; how many elements it has must not.
-        return request, (*lengths, 0) if kind == "next" and lengths and lengths[-1] else lengths
+        return request, cut(choices, len(message.readable), message.writable, HEADER.size)
 
     @staticmethod
     def _drawn(kind: str, choices: Choices, hints: dict[str, int]) -> dict[str, int]:

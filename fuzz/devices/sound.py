@@ -13,7 +13,7 @@ import struct
 from functools import partial
 
 from fuzz.choices import Choices
-from fuzz.devices import Message, accept
+from fuzz.devices import Message, accept, cutting
 from fuzz.devices.forms import Forms, cut, pick, values, words
 from fuzz.program import Limits, Request
 
@@ -84,10 +84,12 @@ class Device:
         else:
             stream = integer(outputs, streams - 1) if outputs < streams else 0
             request, head = Request("record", (("stream", stream), ("length", _PERIOD))), 4
+        if request.kind == "next":
+            # How long it is depends on how many there were before; of how many elements it is must not.
+            ways = cutting.cut(choices, (_HEADER, 0), _HEADER, _HEADER)
+            return request, (*ways, 0) if ways and ways[-1] else ways
         message = self.message(request, 0, queue)
-        ways = cut(choices, len(message.readable), message.writable, head, _STATUS if queue == 3 else 0)
-        # How long the next command is depends on the one before; how many elements it has must not.
-        return request, (*ways, 0) if request.kind == "next" and ways and ways[-1] else ways
+        return request, cut(choices, len(message.readable), message.writable, head, _STATUS if queue == 3 else 0)
 
     @staticmethod
     def _control(choices: Choices, streams: int, hints: dict[str, int]) -> Request:
