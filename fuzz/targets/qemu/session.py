@@ -106,9 +106,19 @@ class QemuSession:
             if missing:
                 names = " ".join(spec.feature_names(missing)) or f"{missing:#x}"
                 raise TargetError(f"does not offer {names}")
+            for queue, config in enumerate(queues):
+                self._check_size(queue, config)
             self._forget()
             wanted = features | offered & self._owner.accept
             transport.start(self._qtest, self._transport, wanted, queues, self.address)
+
+    def _check_size(self, queue: int, config: QueueConfig) -> None:
+        """A driver never sets up a queue that isn't there, or a larger one than there may be (4.1.4.3.2, 4.2.2.2)."""
+        sizes = self._machine.sizes
+        if queue >= len(sizes):
+            raise TargetError(f"has {len(sizes)} virtqueues, so there is no queue {queue}")
+        if config.size > sizes[queue]:
+            raise TargetError(f"queue {queue} has at most {sizes[queue]} entries, not {config.size}")
 
     def _forget(self) -> None:
         """Interrupts of before, those of the session before included. The device is reset: none can come any more."""
@@ -191,6 +201,7 @@ class QemuSession:
     def resume(self, queue: int, config: QueueConfig) -> None:
         """Set up a queue that was reset."""
         with self._talking():
+            self._check_size(queue, config)
             self._landing[queue + 1] = 0
             self._qtest.ask(*self._transport.enable(queue, config, self.address))
 
