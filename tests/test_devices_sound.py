@@ -56,7 +56,8 @@ def test_no_more_items_are_asked_for_than_there_are():
         ("start", {}, "04010000 00000000", 4),
         ("stop", {}, "05010000 00000000", 4),
         ("event", {}, "", 8),
-        ("record", {"stream": 3, "length": 256}, "03000000", 256 + 8),
+        ("record", {"stream": 3, "length": 4096}, "03000000", 4096 + 8),
+        ("record", {"short": 2000}, "01000000", 48 + 8),
     ],
 )
 def test_requests_are_those_of_the_specification(kind, fields, readable, writable):
@@ -143,7 +144,7 @@ def test_what_was_played():
 
 
 def test_what_was_recorded():
-    check = message(sound(), "record", queue=3, stream=2, length=16).check
+    check = message(sound(), "record", queue=3, stream=2, short=2032).check
     assert check(24, bytes(16) + OK + bytes(4)) == ""
     assert check(24, bytes(16) + NOT_SUPP + bytes(4)) == "status NOT_SUPP of a transfer (5.14.6.8)"
     assert check(12, b"\x99" * 24) == check(8, b"\x99" * 24) == check(-1, b"\x99" * 24) == ""

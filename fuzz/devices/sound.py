@@ -23,7 +23,8 @@ _EVENT = 8
 _OK, _IO_ERR = 0x8000, 0x8003
 _CODES = {_OK: "OK", 0x8001: "BAD_MSG", 0x8002: "NOT_SUPP", _IO_ERR: "IO_ERR"}
 _MOST = 1 << 16
-_PERIOD = 2048  # bytes, of every stream that is drawn: what is recorded should come in buffers so long (5.14.6.8.2.2)
+#: Bytes, of every stream that is drawn: buffers to record into should be so long (5.14.6.8.2.2), or be asked to be short.
+_PERIOD = 2048
 _RATES, _FORMATS = 16, 25  # how many are defined (5.14.6.6.2)
 _INFORMATION = {"jack_info": (0x0001, 24, "jacks"), "pcm_info": (0x0100, 32, "streams"),
                 "chmap_info": (0x0200, 24, "chmaps")}  # fmt: skip
@@ -50,7 +51,7 @@ FORMS: Forms = {
     **dict.fromkeys(_COMMANDS, _STREAM),
     "event": {"length": (_EVENT, 4096, _EVENT)},
     "play": {**_STREAM, "length": (1, _MOST, _PERIOD)},
-    "record": {"stream": (0, 255, 1), "length": (1, _MOST, _PERIOD)},
+    "record": {"stream": (0, 255, 1), "length": (_PERIOD, _MOST, _PERIOD), "short": (0, _PERIOD - 1, 0)},
 }
 
 
@@ -132,7 +133,7 @@ class Device:
             readable = struct.pack("<5I", _SET_PARAMS, given["stream"], *sizes, 0)
             readable += bytes((given["channels"], given["format"], given["rate"], 0))
             return Message(readable, _HEADER, _answered)
-        length = given["length"]
+        length = given["length"] - given.get("short", 0)
         if kind == "event":
             return Message(b"", length, accept, completes=False)
         head = struct.pack("<I", given["stream"])
