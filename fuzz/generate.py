@@ -7,7 +7,8 @@ nobody thought of is found by the naive generator first. Knows programs and limi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 
 from fuzz.choices import Bytes, Choices, Exhaustive, Seeded
@@ -35,9 +36,18 @@ __all__ = ["Bytes", "Choices", "Exhaustive", "Seeded", "exhaustive", "nth", "pro
 
 def program(choices: Choices, limits: Limits) -> Program:
     """A program within *limits*: directed four times out of five, else uniform."""
-    if choices.integer(0, 4) == 4:
-        return uniform(choices, limits)
-    return directed(choices, limits)
+    made = (uniform if choices.integer(0, 4) == 4 else directed)(choices, limits)
+    return replace(made, steps=tuple(_singly(made.steps))) if limits.singly else made
+
+
+def _singly(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps with a notification behind each buffer, wanted or not, and nowhere else."""
+    for step in steps:
+        if isinstance(step, Supply):
+            yield replace(step, held=False)
+            yield Notify(True, step.queue)
+        elif not isinstance(step, Notify | Publish):
+            yield step
 
 
 def nth(seed: int, index: int, limits: Limits) -> Program:

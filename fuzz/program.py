@@ -167,6 +167,7 @@ class Limits:
     longest_element: int = 4096
     steps: int = 120
     uncut: frozenset[int] = frozenset()  # queues whose requests stay whole: cut, they would hide everything else
+    singly: bool = False  # each buffer gets a notification of its own, and there are no others
     hints: tuple[tuple[str, int], ...] = field(default=())  # facts for the device class (capacity, …)
 
 

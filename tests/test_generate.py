@@ -19,6 +19,7 @@ from fuzz.program import (
     Limits,
     Notify,
     Program,
+    Publish,
     QueueReset,
     Receive,
     Reset,
@@ -299,6 +300,14 @@ def test_a_lever_that_holds_back_does_so_for_a_phase_and_others_stay_moved():
 
 
 # --- the mixture ------------------------------------------------------------------------------------------------------
+
+
+def test_each_buffer_has_a_notification_of_its_own():
+    for made in islice(programs(3, replace(LIMITS, singly=True)), 200):
+        told = [(place, step) for place, step in enumerate(made.steps) if isinstance(step, Notify | Publish)]
+        supplies = [(place, step) for place, step in enumerate(made.steps) if isinstance(step, Supply)]
+        assert told == [(place + 1, Notify(True, step.queue)) for place, step in supplies]
+        assert not any(step.held for _, step in supplies)
 
 
 def test_a_fifth_is_uniform():

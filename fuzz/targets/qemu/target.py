@@ -136,6 +136,7 @@ class Qemu:
             pulses=behind.pulses,
             mixed_indirect=False,  # QEMU does not follow 2.7.5.3.2 there, and that would hide everything else
             uncut=behind.uncut,
+            singly=behind.singly,
             hints=behind.hints(features, config),
         )
 

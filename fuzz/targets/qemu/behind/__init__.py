@@ -69,6 +69,7 @@ class Behind:
     levers: Named = ()  # name, values: the first one is neutral (see fuzz.program.Limits)
     pulses: Named = ()  # what can be made to happen once: name, values
     uncut: frozenset[int] = frozenset()  # queues whose requests are never cut into odd pieces
+    singly = False  # whether it takes up only one buffer for each notification, so that each must have its own
     unmeasured: frozenset[int] = frozenset()  # queues whose used lengths are always wrong, which would hide all else
     least = 1  # queue size, for requests that are not cut otherwise
     serves = 500  # programs that one QEMU serves, if nothing is found

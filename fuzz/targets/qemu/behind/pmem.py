@@ -14,8 +14,10 @@ class Behind(behind.Behind):
 
     device_class = "pmem"
     vectors = False  # it has one interrupt for all
+    singly = True
     facts = (
-        "10.0.2, 11.1.3: of the requests that are available when a notification comes, only one is taken up (2.6)",
+        "10.0.2, 11.1.3: of the requests that are available when a notification comes, only one is taken up; so each "
+        "has a notification of its own here, unless a program says otherwise",
         "10.0.2: a notification with nothing available breaks the device",
         "10.0.2, 11.1.3: flushes in flight when the device or the queue is reset come back on the queue as it is then "
         "(2.4.1, 2.6.1.1)",
