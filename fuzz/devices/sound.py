@@ -23,7 +23,7 @@ _EVENT = 8
 _OK, _IO_ERR = 0x8000, 0x8003
 _CODES = {_OK: "OK", 0x8001: "BAD_MSG", 0x8002: "NOT_SUPP", _IO_ERR: "IO_ERR"}
 _MOST = 1 << 16
-#: Bytes, of every stream that is drawn: buffers to record into should be so long (5.14.6.8.2.2), or be asked to be short.
+#: Bytes, of every stream that is drawn: buffers to record into should be so long (5.14.6.8.2.2).
 _PERIOD = 2048
 _RATES, _FORMATS = 16, 25  # how many are defined (5.14.6.6.2)
 _INFORMATION = {"jack_info": (0x0001, 24, "jacks"), "pcm_info": (0x0100, 32, "streams"),
