@@ -87,7 +87,7 @@ class Machine:
         return bytes(self.memory[address - MEMORY : address - MEMORY + length])
 
 
-def facts(machine=None, shared=False, register=(0, 0)):
+def facts(machine=None, shared=(0, 0), register=(0, 0)):
     return Facts((STATUS, 1), LANDING, shared, bytes(machine.memory) if machine else b"", MEMORY, register)
 
 
@@ -168,7 +168,10 @@ def test_missing_notification():
     machine.landed = 2
     machine.put(DEVICE, bytes.fromhex("0000 0200 00000000 08000000 01000000 08000000"))
     assert told(proof, machine).returncode == 0
-    assert told(qtest_proof.prove(outcome, facts(shared=True)), machine).returncode == 2
+    shared = qtest_proof.prove(outcome, facts(shared=(LANDING, 1)))
+    assert told(shared, machine).returncode == 1, "2 is a configuration change"
+    machine.landed = 3
+    assert told(shared, machine).returncode == 0
 
 
 def test_needs_reset():

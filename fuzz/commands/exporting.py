@@ -127,6 +127,7 @@ def _take(made: Qemu, machine: Private, find: Find, known: str) -> _Take:
         session = made.open()
         machine.transport.status()
         status = _place(machine.asked)
+        interrupts = _place(machine.interrupts()) if machine.transport.shared else (0, 0)
         outcome, ran = _run(made, machine, session, program)
         runs.append(ran)
         log, memory = list(machine.log), machine.memory()
@@ -137,7 +138,7 @@ def _take(made: Qemu, machine: Private, find: Find, known: str) -> _Take:
         outcome = _aftermath(made, outcome)
     if sum(line == SESSION for line in log) != len(runs):
         raise TargetError(f"{made.name} does not survive the programs that must run first")
-    facts = Facts(status, LANDING, machine.transport.shared, memory, machine.address, register)
+    facts = Facts(status, LANDING, interrupts, memory, machine.address, register)
     return _Take(outcome, log, runs, facts)
 
 

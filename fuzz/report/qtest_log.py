@@ -56,13 +56,19 @@ class Known:
     window: range
     landing: range
 
+    def notes(self, line: str) -> bool:
+        """Whether with this command the driver took note of an interrupt."""
+        address = _address(line)
+        acknowledged = self.registers.get(address) == "InterruptACK"
+        return line.startswith("read") or address in self.landing or acknowledged
+
 
 def chapters(log: Sequence[str], runs: Sequence[Ran], known: Known, *, whole: bool, interrupts: bool) -> list[Chapter]:
     """All of *log*: what finds the device, then one session for each of *runs*.
 
     *whole*: with all that was written to memory. *interrupts*: with the driver's taking note of interrupts.
     """
-    while log and _address(log[-1]) in known.landing:
+    while log and known.notes(log[-1]):
         log = log[:-1]  # an interrupt that was taken note of last must stay to be seen
     starts = [place for place, line in enumerate(log) if line == SESSION]
     told = [Chapter("What firmware does: the device gets its addresses, and messages for interrupts.")]
@@ -137,7 +143,7 @@ class _Teller:
 
     def _add(self, line: str, started: bool) -> None:
         known, address = self.known, _address(line)
-        if address in known.landing:
+        if known.notes(line):
             if self.interrupts:
                 self.told[-1].pause = PAUSE
                 self.told.append(Chapter("", [_with(line, "the driver took note of an interrupt")]))

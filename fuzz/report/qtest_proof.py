@@ -32,7 +32,7 @@ class Facts:
 
     status: Place  # the device status
     landing: int  # where interrupts write their numbers
-    shared: bool  # one interrupt for everything, which tells nothing
+    shared: Place  # the interrupt status, if there is one interrupt for everything; of 0 bytes if not
     memory: bytes  # of rings and buffers, at the end
     address: int  # of that
     register: Place = (0, 0)  # that was waited for, and never became 0
@@ -100,7 +100,9 @@ def _violation(proof: Proof, outcome: Outcome, facts: Facts) -> None:
         proof.pause = PATIENCE
         if oracle.reader.due:
             proof.interrupts = True
-            _called(proof, facts, queue)
+            name = "INTx" if facts.shared[1] else f"MSI-X vector {queue + 1}"
+            missing = f"no used buffer notification came ({name})"
+            proof.statements.append(f'if (!({_called(proof, facts, queue)})) judge(1, "{missing}")')
     elif isinstance(last, Changed):
         proof.whole = True
         _same(proof, (last.address, len(last.data)), last.data)
@@ -111,8 +113,8 @@ def _violation(proof: Proof, outcome: Outcome, facts: Facts) -> None:
         _scanned(proof, trace, last, facts)
     elif isinstance(last, Called):
         proof.interrupts = True
-        number = proof.read((facts.landing + 4 * (queue + 1), 4))
-        proof.statements.append(f'if (number({number}, 0, 4)) judge(1, "a notification came that must not come")')
+        came = _called(proof, facts, queue)
+        proof.statements.append(f'if ({came}) judge(1, "a used buffer notification came that must not come")')
     elif isinstance(last, Allowed):
         _words(proof, oracle, last)
     else:
@@ -147,14 +149,11 @@ def _ring(proof: Proof, oracle: QueueOracle) -> None:
         proof.statements.append(f"walk_packed({number}, {started.size}, {position & 0x7FFF}, {position >> 15})")
 
 
-def _called(proof: Proof, facts: Facts, queue: int) -> None:
-    if facts.shared:
-        proof.statements.append('unclear("one interrupt serves all queues here; whether one is missing does not show")')
-        return
-    number = proof.read((facts.landing + 4 * (queue + 1), 4))
-    proof.statements.append(
-        f'same("0", number({number}, 0, 4) "", "no used buffer notification came (MSI-X vector {queue + 1})")'
-    )
+def _called(proof: Proof, facts: Facts, queue: int) -> str:
+    """Whether an interrupt came, as an expression."""
+    if facts.shared[1]:
+        return f"number({proof.read(facts.shared)}, 0, 1) % 2"
+    return f"number({proof.read((facts.landing + 4 * (queue + 1), 4))}, 0, 4)"
 
 
 def _same(proof: Proof, place: Place, data: bytes) -> None:

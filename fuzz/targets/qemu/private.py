@@ -52,6 +52,13 @@ class Private(Machine):
         """The last question."""
         return self._recorded.asked
 
+    def interrupts(self) -> str:
+        """The question that shared interrupts are read with; where that clears them, it is on record from now on."""
+        self.transport.interrupts()
+        if not self.micro:
+            self._recorded.clears = self.asked
+        return self.asked
+
     def note(self, text: str) -> None:
         """Send what was stored, and put a line on record."""
         with self._talking():
@@ -96,7 +103,7 @@ class Window:
 
     def __init__(self, size: int, address: int, read: Callable[[int, int], bytes]) -> None:
         self.address = address
-        self.stale = True  # something was sent, upon which QEMU may have written
+        self.stale = True  # something was sent since: what was fetched is older than what came of that
         self._read = read
         self._memory = bytearray(size)  # as the driver sees it
         self._stores: list[tuple[int, bytes]] = []  # that QEMU doesn't have, in order
@@ -185,11 +192,12 @@ class _Qtest(Qtest):
         super().__init__(connection, START_SECONDS)
         self.window = window
         self.asked = ""
+        self.clears = ""  # a question that changes what it asks for
 
     def post(self, *commands: str) -> None:
         """Add *commands* to those that are sent next, and whatever was stored before them."""
         super().post(*self.window.commands(), *commands)
-        if commands and not _asks(commands):
+        if commands:  # a question, too: who hears of an interrupt must see what it was for
             self.window.stale = True
 
     def ask(self, *commands: str) -> list[str]:
@@ -201,9 +209,12 @@ class _Qtest(Qtest):
         self.asked = commands[-1]
         log, self.log = self.log, None
         try:
-            return super().ask(*commands)
+            answers = super().ask(*commands)
         finally:
             self.log = log
+        if log is not None and commands == (self.clears,) and int(answers[0], 0):
+            log.append(self.clears)
+        return answers
 
 
 class _Qmp(Qmp):
