@@ -35,7 +35,7 @@ _HEAD = """\
 qemu=${QEMU:-qemu-system-x86_64}
 here=$(mktemp -d "${TMPDIR:-/tmp}/vqfuzz-XXXXXX") || exit 2
 trap 'rm -rf "$here"' EXIT
-trap 'exit 2' HUP INT TERM
+trap 'exit 2' HUP INT PIPE TERM
 : > "$here/answers"
 
 # No guest runs: firmware that halts.
