@@ -82,8 +82,8 @@ class Device:
         if kind == "unplug_all":
             return Request(kind), ways
         blocks = dict(limits.hints).get("blocks", 16)
-        count = (1, 1, 1, 2, 3, blocks, blocks // 2, integer(1, blocks))[integer(0, 7)]
-        block = (integer(0, 3), integer(0, blocks - 1), blocks - count, 0)[integer(0, 3)]
+        count = (1, 1, 1, 1, 1, 2, 3, blocks, blocks // 2, integer(1, blocks))[integer(0, 9)]
+        block = (integer(0, 3), integer(0, blocks - 1), integer(0, blocks - 1), blocks - count)[integer(0, 3)]
         odd = integer(0, 15)  # one in sixteen each: no block, not aligned, beyond the end
         if odd == 15:
             count = 0

@@ -19,7 +19,7 @@ class Behind(behind.Behind):
     device_class = "mem"
     accept = _ACPI_PXM | _UNPLUGGED_INACCESSIBLE
     #: How much is requested, in megabytes. Never nothing: then an UNPLUG ALL would leave no usable region.
-    pulses = (("requested", ("16", "8", "1")),)
+    pulses = (("requested", ("16", "12", "4")),)
 
     def memory(self, megabytes: int) -> str:
         """Room in the address space for it."""
