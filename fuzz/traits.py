@@ -1,6 +1,7 @@
 """What a program exercises, in words: for lists of known deviations, and for people who narrow a search.
 
-Knows programs alone. What a step does to the ring is estimated as if every buffer were used in order.
+Knows programs alone. What a step does to the ring is estimated as if buffers were used in order, and only when
+the device was notified of them.
 """
 
 from __future__ import annotations
@@ -38,26 +39,30 @@ def traits(program: Program, hints: Hints = ()) -> frozenset[str]:
     found = {program.layout, *spec.feature_names(program.features)}
     if len(program.queues) > 1:
         found.add("several queues")
-    occupied = [[0] for _ in program.queues]  # descriptors of each outstanding buffer, a 0 first
+    occupied: list[list[int]] = [[] for _ in program.queues]  # descriptors of each outstanding buffer
+    told = [0] * len(program.queues)  # of these, how many the device was notified of: only they can be received
     sizes = [queue.size for queue in program.queues]
     for step in program.steps:
         if isinstance(step, Supply) and step.queue < len(sizes):
             count = elements(program, step, hints)
             _supply(program, step, count, sizes[step.queue], occupied[step.queue], found)
         elif isinstance(step, Receive) and step.queue < len(sizes):
-            del occupied[step.queue][1 : 1 + step.count]
+            count = min(step.count, told[step.queue])
+            del occupied[step.queue][:count]
+            told[step.queue] -= count
         elif isinstance(step, Suppress):
             found.add("event" if step.mode == "event" else "suppression")
-        elif isinstance(step, Notify) and step.force:
-            found.add("forced notification")
+        elif isinstance(step, Notify) and step.queue < len(sizes):
+            told[step.queue] = len(occupied[step.queue])
+            found |= {"forced notification"} if step.force else set()
         elif isinstance(step, Lever):
             found.add(f"lever {step.name}")
         elif isinstance(step, Reset):
             found.add("reset")
-            occupied = [[0] for _ in sizes]
+            occupied, told = [[] for _ in sizes], [0] * len(sizes)
         elif isinstance(step, QueueReset) and step.queue < len(sizes):
             found.add("queue reset")
-            occupied[step.queue] = [0]
+            occupied[step.queue], told[step.queue] = [], 0
             if step.size not in (0, sizes[step.queue]):
                 found.add("other size")
                 sizes[step.queue] = step.size
