@@ -30,7 +30,6 @@ SEEN = [
     ("sound-reset-in-flight", "virtio-sound-pci", "INO-RESTART", "INO-RESTART"),
     ("pmem-spurious", "virtio-pmem-pci", "BROKEN", "CONFORMS"),
     ("mouse-lights", "virtio-mouse-pci", "CONFORMS", "CRASHED"),
-    ("balloon-hint-notification", "virtio-balloon-pci,free-page-hint=on", "CONFORMS", "S-UN-DEV-MUST"),
     ("console-short-control", "virtio-serial-pci", "S-USED-LEN-MAX", "S-USED-LEN-MAX"),
 ]
 
