@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fuzz every QEMU device in all four modes, and print a table of what came of it.
 
-    scripts/matrix.py [--seconds 20] [--jobs 2] [--only blk,net] [--avoid full-ring] [--out DIR] [QEMU …]
+    scripts/matrix.py [--seconds 20] [--jobs 2] [--only blk,net] [--avoid full-ring] [--in-order] [--out DIR] [QEMU …]
 
 Each QEMU is a command, such as qemu-system-x86_64 or 'scripts/sid-run /usr/bin/qemu-system-x86_64' (both by default).
 Finds are kept in DIR, a folder for each device, QEMU and mode. Ends with exit status 1 if there were any.
@@ -73,12 +73,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="")
+    parser.add_argument("--in-order", action="store_true", help="only the modes that are in order")
     parser.add_argument("--avoid", action="append", default=[], help="in the modes that are in order")
     parser.add_argument("--out", type=Path, default=Path("vqfuzz-out/matrix").absolute())
     options = parser.parse_args()
     only = options.only.split(",") if options.only else []
     devices = [device for device in DEVICES if not only or device in only or device.rpartition("-")[0] in only]
-    modes = product(devices, options.qemu, (False, True), (False, True))
+    modes = product(devices, options.qemu, (False, True), (True,) if options.in_order else (False, True))
 
     def one(mode: tuple[str, str, bool, bool]) -> Row:
         row = fuzz(options, *mode)
