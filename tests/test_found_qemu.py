@@ -36,7 +36,7 @@ SEEN = [
 
 
 def seen(name: str, device: str, qemu: str, version: str, expected: str) -> str:
-    """What comes of a program in corpus/found/qemu, on a QEMU of this version: what is *expected*, within a few tries."""
+    """What comes of a program in corpus/found/qemu on a QEMU of this version: *expected*, within a few tries."""
     target = make(f"qemu:{device}{RINGS}", qemu)
     try:
         target.probe()
