@@ -102,7 +102,7 @@ class Campaign:
             late, runner.late = runner.late, ""
             tally.programs += 1
             if late and before is not None and last.verdict not in BAD:
-                last.verdict, last.reason = CRASHED, late
+                last.verdict, last.reason = runner.late_verdict, late
                 if self._found(before, place, last, False, True):
                     return
             if self._count(program, index, outcome, patient):
@@ -111,7 +111,7 @@ class Campaign:
         if runner.real and before is not None and outcome.verdict not in BAD:
             runner.settle()
             if runner.late:
-                outcome.verdict, outcome.reason = CRASHED, runner.late
+                outcome.verdict, outcome.reason = runner.late_verdict, runner.late
                 self._found(before, place, outcome, False, True)
 
     def _count(self, program: Program, index: int, outcome: Outcome, patient: bool) -> bool:

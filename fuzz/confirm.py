@@ -32,6 +32,7 @@ class Runner:
         self.target = target
         self.real = target.name.partition(":")[0] != "model"
         self.late = ""
+        self.late_verdict = CRASHED  # or HUNG
         self.trace_of_fault = ""
         self._hints = dict(target.limits.hints)
         self._starts = 0
@@ -69,7 +70,7 @@ class Runner:
         if finish and outcome.verdict not in BAD:
             self.settle()
             if self.late:
-                outcome.verdict, outcome.reason, self.late = CRASHED, self.late, ""
+                outcome.verdict, outcome.reason, self.late = self.late_verdict, self.late, ""
         return outcome
 
     def _remember(self, program: Program) -> None:
@@ -102,9 +103,9 @@ class Runner:
             try:
                 return self.target.open()
             except TargetDied as died:
-                self.late = str(died)
+                self.late, self.late_verdict = str(died), CRASHED
             except TargetHung as hung:
-                return Outcome(HUNG, reason=str(hung))
+                self.late, self.late_verdict = str(hung), HUNG
             except TargetBroken as broken:
                 return Outcome(BROKEN, reason=str(broken))
         raise TargetError(f"{self.target.name} ends as soon as it is started: {self.late}")

@@ -61,7 +61,8 @@ class Qemu:
         """A session is over."""
         self._session = None
         self._served += 1
-        self._untold = untold
+        found = self._last is not None and self._last.unsettled  # then that is told, and this comes of it
+        self._untold = None if found else untold
         if not well:
             self.machine.end()
 
