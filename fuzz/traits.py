@@ -60,7 +60,7 @@ def traits(program: Program, hints: Hints = ()) -> frozenset[str]:
         elif isinstance(step, Reset):
             found.add("reset")
             occupied, told = [[] for _ in sizes], [0] * len(sizes)
-        elif isinstance(step, QueueReset) and step.queue < len(sizes):
+        elif isinstance(step, QueueReset) and program.features & spec.RING_RESET and step.queue < len(sizes):
             found.add("queue reset")
             occupied[step.queue], told[step.queue] = [], 0
             if step.size not in (0, sizes[step.queue]):

@@ -99,6 +99,11 @@ def test_traits_of_a_program(steps: str, expected: set[str]) -> None:
     assert traits(program) - {"split", "version_1", "ring_reset"} == expected
 
 
+def test_a_queue_reset_without_its_feature_is_none() -> None:
+    program = encoding.load("virtqueue-program 1\nqueue split 2\nfeatures version_1\nqueue-reset size=4\nsupply in:1 in:1\n")
+    assert traits(program) == {"split", "version_1", "full ring", "whole ring"}
+
+
 def test_traits_are_typed_with_hyphens_or_spaces() -> None:
     assert words(["full-ring", "queue reset", "in_order", "lever-pause"]) == {
         *("full ring", "queue reset", "in_order", "lever pause")
