@@ -82,8 +82,11 @@ def _supply(program: Program, step: Supply, count: int, size: int, occupied: lis
         found.add(f"request {step.request.kind}")
     if step.held:
         found.add("held")
-    if not 0 < slots <= size - sum(occupied):
+    if not 0 < slots <= size:
         return  # left out when it runs
+    if slots > size - sum(occupied):
+        found.add("full ring")  # left out, or it fits exactly since something came back earlier than thought
+        return
     occupied.append(slots)
     if slots == size:
         found.add("whole ring")
