@@ -185,15 +185,13 @@ class Campaign:
 
     def _expected(self, find: Find) -> bool:
         """Whether it may be a deviation that is known and accepted: then it need not be seen again and again first."""
-        version = str(find.meta["describe"].get("version", ""))
-        return not self.wanted.everything and deviations.expected(self.target.name, version, find.meta["rule"])
+        return not self.wanted.everything and deviations.expected(self.target.name, _version(find), find.meta["rule"])
 
     def _known(self, find: Find, small: Smaller) -> bool:
         """Whether a find is a deviation that is known and accepted; then it is counted, and forgotten."""
         meta = find.meta
         words = f"{small.outcome.reason}\n{meta['message']}\n{meta['words']}"
-        version = str(meta["describe"].get("version", ""))
-        one = deviations.known(self.target.name, version, meta["rule"], words, small.program)
+        one = deviations.known(self.target.name, _version(find), meta["rule"], words, small.program)
         if one is None or self.wanted.everything:
             return False
         self.tally.known[one] += 1
@@ -352,6 +350,10 @@ def report(meta: finds.Meta, program: Program, outcome: Outcome, file: Path | No
     """The text about a *program*, kept in *file*, that came to this; *before*: what had to run first."""
     marks = list(outcome.marks)
     return render(Shown(meta, program, outcome.trace, marks, outcome.verdict, outcome.reason, file, before))
+
+
+def _version(find: Find) -> str:
+    return str(find.meta["describe"].get("version", ""))
 
 
 def _our_fault(outcome: Outcome) -> str:

@@ -11,7 +11,7 @@ from fuzz.arena import CANARIES, Block
 from fuzz.devices import Message
 from fuzz.devices.any import question, reply
 from fuzz.looking import Looking
-from fuzz.program import Supply, divide
+from fuzz.program import Supply, directly, divide
 from fuzz.targets import QueueConfig
 from oracles import packed_rings, spec, split_rings
 from oracles.trace import (
@@ -167,9 +167,7 @@ class DriverQueue(Looking):
             readable = _slices(question(self.serial, sum(step.readable)), step.readable)
             writable = step.writable
         count = len(readable) + len(writable)
-        direct = count
-        if step.indirect is not None and self.driver.features & spec.INDIRECT_DESC:
-            direct = min(step.indirect, count - 1) if self.split else 0
+        direct = directly(step, count, self.driver.layout, self.driver.features)
         slots = direct + (direct < count)
         if not 0 < count <= self.size or slots > self.ring.room:
             return

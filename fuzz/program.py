@@ -171,6 +171,13 @@ class Limits:
     hints: tuple[tuple[str, int], ...] = field(default=())  # facts for the device class (capacity, …)
 
 
+def directly(step: Supply, count: int, layout: str, features: int) -> int:
+    """How many of a buffer's *count* elements stand in the ring; the rest, if any, in an indirect table (2.7.5.3)."""
+    if step.indirect is None or not features & spec.INDIRECT_DESC:
+        return count
+    return min(step.indirect, count - 1) if layout == spec.SPLIT else 0
+
+
 def divide(readable: int, writable: int, cut: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Element lengths of a request with so many device-readable, then device-writable bytes.
 

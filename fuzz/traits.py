@@ -8,8 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 
-from fuzz.program import Lever, Notify, Program, QueueReset, Receive, Request, Reset, Restart, Supply, Suppress, divide
+from fuzz.program import (
+    Lever,
+    Notify,
+    Program,
+    QueueReset,
+    Receive,
+    Request,
+    Reset,
+    Restart,
+    Supply,
+    Suppress,
+    directly,
+    divide,
+)
 from fuzz.trouble import UsageTrouble
 from oracles import spec
 
@@ -72,11 +86,9 @@ def traits(program: Program, hints: Hints = ()) -> frozenset[str]:
 
 
 def _supply(program: Program, step: Supply, count: int, size: int, occupied: list[int], found: set[str]) -> None:
-    table = step.indirect is not None and bool(program.features & spec.INDIRECT_DESC)
-    slots = count
-    if table:
-        direct = min(step.indirect or 0, count - 1) if program.layout == spec.SPLIT else 0
-        slots = direct + 1
+    direct = directly(step, count, program.layout, program.features)
+    slots = direct + (direct < count)
+    if direct < count:
         found.add("direct before table" if direct else "table")
     if step.request is not None:
         found.add(f"request {step.request.kind}")
@@ -103,6 +115,7 @@ def elements(program: Program, step: Supply, hints: Hints = ()) -> int:
     return len(first) + len(second)
 
 
+@lru_cache(4096)  # few requests of a program differ, and a class is made anew for each
 def _parts(device: str, request: Request, queue: int, hints: Hints) -> tuple[int, int]:
     from fuzz.devices import load  # late: only programs of a device class need it
 

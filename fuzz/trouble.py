@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 CONFORMS, FOUND, USAGE, TARGET, UNCLEAR, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -22,6 +25,17 @@ def readable(path: str, what: str) -> str:
         raise UsageTrouble(f"{path} is not text, so it is no {what}") from None
     except OSError as error:
         raise UsageTrouble(f"{path} can't be read: {reason(error)}; name a {what}") from None
+
+
+def deliver(text: str, out: Path | None) -> None:
+    """Write *text* to the file *out*, or to standard output. Raises EnvironmentTrouble."""
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentTrouble(f"{out} can't be written: {reason(error)}") from None
 
 
 def reason(error: OSError) -> str:

@@ -258,13 +258,18 @@ def exported(cli, tmp_path):
     return export
 
 
+def assert_written(done, mended):
+    """There is a script; only a QEMU of another version than the one it was found in may be *mended*."""
+    if "conforms" in done.stderr and target_version("qemu-system-x86_64") != "10.0.2":
+        pytest.skip(mended)
+    assert done.returncode == 0, done.stderr
+    assert "the script shows it on QEMU" in done.stderr
+
+
 @HERE
 def test_lost_completion_shows_on_a_stock_qemu_and_not_on_one_that_is_mended(exported):
     done, out = exported(LOST, "qemu:virtio-blk-pci,in_order=on")
-    if "conforms" in done.stderr:
-        pytest.skip("this QEMU loses no completion")
-    assert done.returncode == 0, done.stderr
-    assert "the script shows it on QEMU" in done.stderr
+    assert_written(done, "this QEMU loses no completion")
     shown = run(out)
     assert shown.returncode == 1, shown.stderr
     assert "WRONG: b1 (id 1) was never used." in shown.stdout
@@ -281,9 +286,7 @@ def test_lost_completion_shows_on_a_stock_qemu_and_not_on_one_that_is_mended(exp
 @HERE
 def test_levers_and_queue_resets_are_in_the_script(exported):
     done, out = exported(REVIVED, "qemu:virtio-blk-pci,queue_reset=on")
-    if "conforms" in done.stderr:
-        pytest.skip("this QEMU forgets requests when their queue is reset")
-    assert done.returncode == 0, done.stderr
+    assert_written(done, "this QEMU forgets requests when their queue is reset")
     shown = run(out)
     assert shown.returncode == 1, shown.stderr
     assert "used.ring[1] = {id 3, len 3585}: no outstanding buffer" in shown.stdout
@@ -293,9 +296,7 @@ def test_levers_and_queue_resets_are_in_the_script(exported):
 @HERE
 def test_a_device_that_gives_up_on_virtio_mmio(exported):
     done, out = exported(MIXED, "qemu:virtio-blk-device")
-    if "conforms" in done.stderr:
-        pytest.skip("this QEMU follows mixed chains")
-    assert done.returncode == 0, done.stderr
+    assert_written(done, "this QEMU follows mixed chains")
     shown = run(out)
     assert shown.returncode == 1
     assert "WRONG: DEVICE_NEEDS_RESET is set." in shown.stdout

@@ -29,7 +29,7 @@ from fuzz.targets.qemu.machine import LANDING, LANDING_SIZE, WINDOW_SIZE
 from fuzz.targets.qemu.private import SESSION, Private
 from fuzz.targets.qemu.session import QemuSession
 from fuzz.targets.qemu.target import Qemu, make
-from fuzz.trouble import CONFORMS, FOUND, UNCLEAR, EnvironmentTrouble, UsageTrouble, reason
+from fuzz.trouble import CONFORMS, FOUND, UNCLEAR, UsageTrouble, deliver
 from fuzz.verdict import BAD, CRASHED, HUNG, UNDECIDED, Outcome
 
 _TRIES = 5, 40  # runs of a program that does not fail every time: at least, at most
@@ -67,13 +67,7 @@ def export(path: Path, target: str | None, qemu: str, out: Path | None) -> int:
     finally:
         made.close()
     text, shown, last = _script(machine, words, version, take)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise EnvironmentTrouble(f"{out} can't be written: {reason(error)}") from None
+    deliver(text, out)
     what = "shows it" if shown else f"does not show {take.outcome.rule}"
     lacks = " (nobody is the device's peer in it)" if left_out and not shown else ""
     print(f"the script {what} on {version}{lacks}: {last}", file=sys.stderr)

@@ -16,7 +16,7 @@ from fuzz.finds import Find
 from fuzz.report.text import Shown, render, where
 from fuzz.status import Status
 from fuzz.targets import TargetError
-from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, EnvironmentTrouble, UsageTrouble, reason
+from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, UsageTrouble, deliver
 from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
 from oracles.oracle import judge as judge_trace
 from oracles.rules import Level, Violation
@@ -129,13 +129,7 @@ def shrink(path: Path, target: str | None, qemu: str, out: Path | None) -> int:
     status.clear()
     facts = shrunk_facts(find.program, smaller)
     text = encoding.dump(smaller.program)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise EnvironmentTrouble(f"{out} can't be written: {reason(error)}") from None
+    deliver(text, out)
     ended = "interrupted" if smaller.stopped else "done" if smaller.complete else "stopped before the end"
     print(
         f"{outcome.rule}: {facts['before']} → {facts['after']} steps in {facts['executions']} executions, {ended}",

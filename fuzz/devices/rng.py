@@ -6,11 +6,11 @@ Knows that an answer has at least one byte. Must not know rings, or which device
 from __future__ import annotations
 
 from fuzz.choices import Choices
-from fuzz.devices import Message
+from fuzz.devices import Message, forms
 from fuzz.program import Limits, Request
 
 _LENGTHS = (1, 1, 8, 16, 63, 64, 65, 256, 512, 4096)
-_MOST = 1 << 16
+_FORMS: forms.Forms = {"entropy": {"length": (1, 1 << 16, 64)}}
 
 
 class Device:
@@ -31,19 +31,11 @@ class Device:
 
     def words(self, request: Request) -> str | None:
         """What is wrong with *request*, or None."""
-        if request.kind != "entropy":
-            return f"rng has no request {request.kind!r}; it has entropy"
-        fields = dict(request.fields)
-        for name in fields:
-            if name != "length":
-                return f"entropy has no field {name!r}; it has length"
-        if not 1 <= fields.get("length", 1) <= _MOST:
-            return f"length of entropy is 1 to {_MOST}, not {fields['length']}"
-        return None
+        return forms.words(self.name, _FORMS, request)
 
     def message(self, request: Request, buffer: int, queue: int) -> Message:
         """Nothing to read, *length* bytes of room."""
-        return Message(b"", dict(request.fields).get("length", 64), _filled)
+        return Message(b"", forms.values(_FORMS, request)["length"], _filled)
 
 
 def _filled(used: int, data: bytes) -> str:

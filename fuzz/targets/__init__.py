@@ -55,6 +55,10 @@ class Offer:
     config: bytes = b""
     details: tuple[tuple[str, str], ...] = field(default=())  # what else is worth printing: name, value
 
+    def facts(self) -> dict[str, str]:
+        """What a run depended on, for the find's folder. What explains finds to people is not among it."""
+        return {"features": f"{self.features:#x}", **{name: text for name, text in self.details if name != "fact"}}
+
 
 class Session(Protocol):
     """A live connection. All offsets are into ``memory``; the device knows offset 0 as ``address``."""

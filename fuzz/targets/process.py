@@ -47,6 +47,15 @@ def split_command(template: str) -> list[str]:
     return words
 
 
+def first_line(command: Sequence[str]) -> str:
+    """The first line that *command* prints, such as its version; '' if it can't be run."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.partition("\n")[0].strip()
+
+
 def death_signal() -> Callable[[], None]:
     """What a child runs between fork and exec to die with us. What allocates happens here, before the fork."""
     import ctypes  # late: only those who start a child pay for it

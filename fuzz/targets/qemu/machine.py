@@ -58,7 +58,6 @@ class Machine:
         self.qtest: Qtest
         self.qmp: Qmp
         self.transport: Transport
-        self.sizes: list[int] = []  # the largest of each queue
 
     # --- command line -------------------------------------------------------------------------------------------------
 
@@ -150,7 +149,6 @@ class Machine:
             self.qtest.ping()
             self.qtest.limit(5.0)
             self.transport = Mmio(self.qtest) if self.micro else Pci(self.qtest, LANDING)
-            self.sizes = self.transport.queues()
         except QtestError as error:
             process.wait(1.0)
             said = process.obituary() or str(error)

@@ -46,6 +46,7 @@ class Mmio:
                 if version != _MODERN:
                     raise TargetError(f"the virtio-mmio device is of version {version}: only version 2 is driven")
                 self._base = base
+                self.sizes = self._queues()
                 return
         raise TargetError("there is no virtio device behind any of microvm's virtio-mmio transports")
 
@@ -67,7 +68,7 @@ class Mmio:
         )
         return low | high << 32
 
-    def queues(self) -> list[int]:
+    def _queues(self) -> list[int]:
         """The largest size of each queue: as far as they are not 0."""
         sizes: list[int] = []
         for queue in range(_MOST_QUEUES):

@@ -70,7 +70,7 @@ class Pci:
         self._common = self._parts[_COMMON].address
         self.shared = msix is None
         self._offsets: dict[int, int] = {}  # queue_notify_off
-        sizes = self.queues()
+        self.sizes = sizes = self._queues()
         if msix is not None:
             self.shared = msix.vectors < len(sizes) + 1  # vectors=0 was asked for, say
             if not self.shared:
@@ -168,7 +168,7 @@ class Pci:
         answers = self._qtest.ask(*commands)
         return int(answers[1], 0) | int(answers[3], 0) << 32
 
-    def queues(self) -> list[int]:
+    def _queues(self) -> list[int]:
         """The largest size of each queue."""
         common = self._common
         count = self._qtest.numbers(f"readw {common + _NUM_QUEUES:#x}")[0]

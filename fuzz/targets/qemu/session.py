@@ -114,7 +114,7 @@ class QemuSession:
 
     def _check_size(self, queue: int, config: QueueConfig) -> None:
         """A driver never sets up a queue that isn't there, or a larger one than there may be (4.1.4.3.2, 4.2.2.2)."""
-        sizes = self._machine.sizes
+        sizes = self._transport.sizes
         if queue >= len(sizes):
             raise TargetError(f"has {len(sizes)} virtqueues, so there is no queue {queue}")
         if config.size > sizes[queue]:

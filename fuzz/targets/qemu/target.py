@@ -9,11 +9,12 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 from difflib import get_close_matches
+from functools import cache
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
+from fuzz.targets.process import first_line
 from fuzz.targets.qemu import transport
 from fuzz.targets.qemu.behind import KINDS, Behind, load
 from fuzz.targets.qemu.machine import Machine
@@ -97,11 +98,11 @@ class Qemu:
         try:
             transport.reset(machine.qtest, machine.transport)
             features = machine.transport.offered()
-            sizes = machine.transport.queues()
             config = machine.transport.config(_CONFIG)
         except QtestError as error:
             machine.end()
             raise TargetError(f"{self.name} {error}") from None
+        sizes = machine.transport.sizes
         details = [
             ("queue sizes", " ".join(map(str, sizes))),
             ("accelerator", machine.accelerator),
@@ -150,12 +151,11 @@ class Qemu:
         found = {"target": self.name, **self.machine.facts()}
         if self.qemu:
             found["qemu"] = self.qemu
-        version = _version(self.machine.qemu)
+        version = _version(*self.machine.qemu)
         if version:
             found["version"] = version
         if self._offer is not None:
-            found["features"] = f"{self._offer.features:#x}"
-            found.update((name, text) for name, text in self._offer.details if name != "fact")
+            found.update(self._offer.facts())
         return found
 
     def close(self) -> None:
@@ -165,12 +165,9 @@ class Qemu:
         self.machine.close()
 
 
-def _version(qemu: list[str]) -> str:
-    try:
-        done = subprocess.run([*qemu, "--version"], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.partition("\n")[0].strip()
+@cache
+def _version(*qemu: str) -> str:
+    return first_line([*qemu, "--version"])
 
 
 def _command(qemu: str) -> list[str]:

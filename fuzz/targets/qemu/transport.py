@@ -20,6 +20,7 @@ RESET_SECONDS = 5.0
 class Transport(Protocol):
     """A device that was found, over one of the transports."""
 
+    sizes: list[int]  # the largest of each queue there is
     shared: bool  # one interrupt for everything: who was meant, nobody can tell
 
     def status(self) -> int:
@@ -28,10 +29,6 @@ class Transport(Protocol):
 
     def offered(self) -> int:
         """Feature bits."""
-        ...
-
-    def queues(self) -> list[int]:
-        """The largest size of each queue there is."""
         ...
 
     def config(self, size: int) -> bytes:

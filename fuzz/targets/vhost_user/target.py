@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import time
 from dataclasses import replace
 from difflib import get_close_matches
@@ -17,7 +16,7 @@ from difflib import get_close_matches
 from fuzz.program import Limits
 from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
 from fuzz.targets.presets import ACTIONS, PRESETS, Preset
-from fuzz.targets.process import NOT_YET, Process, connect, split_command
+from fuzz.targets.process import NOT_YET, Process, connect, first_line, split_command
 from fuzz.targets.vhost_user import protocol
 from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Frontend
 from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
@@ -180,8 +179,7 @@ class VhostUser:
             if version:
                 found["version"] = version
         if self._offer is not None:
-            found["features"] = f"{self._offer.features:#x}"
-            found.update((name, text) for name, text in self._offer.details if name != "fact")
+            found.update(self._offer.facts())
         return found
 
     def _version(self) -> str:
@@ -191,11 +189,9 @@ class VhostUser:
             lines = [line for line in self.words().splitlines() if self.preset.version_line in line]
             return lines[-1].partition(self.preset.version_line)[2].strip(" :'") if lines else ""
         try:
-            command = [_find(self.preset), *self.preset.version]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-        except (OSError, subprocess.SubprocessError, TargetError):
+            return first_line([_find(self.preset), *self.preset.version])
+        except TargetError:
             return ""
-        return done.stdout.partition("\n")[0].strip()
 
     def close(self) -> None:
         """End the session and the process."""
