@@ -16,17 +16,22 @@ __all__ = ["Oracle", "QueueOracle", "judge"]
 
 
 class Oracle:
-    """One QueueOracle for each virtqueue of a device."""
+    """One QueueOracle for each virtqueue of a device.
 
-    def __init__(self, without: Iterable[str] = ()) -> None:
+    *without*: rules that are dropped, and with them all that they own. *unasked*: rules that don't bind, as those
+    that the version of VIRTIO doesn't have (``rules.unbound``); their cases are for other rules to name.
+    """
+
+    def __init__(self, without: Iterable[str] = (), unasked: Iterable[str] = ()) -> None:
         self.without = frozenset(without)
+        self.unasked = frozenset(unasked)
         self.queues: dict[int, QueueOracle] = {}
 
     def queue(self, number: int) -> QueueOracle:
         """The oracle of queue *number*, made when first asked for."""
         found = self.queues.get(number)
         if found is None:
-            found = self.queues[number] = QueueOracle(number, self.without)
+            found = self.queues[number] = QueueOracle(number, self.without, self.unasked)
         return found
 
     def feed(self, queue: int, observation: Observation) -> Violation | None:
@@ -47,9 +52,11 @@ class Oracle:
         return [warning for queue in self.queues.values() for warning in queue.warnings]
 
 
-def judge(entries: Iterable[Entry], without: Iterable[str] = ()) -> tuple[Violation | None, list[Violation]]:
+def judge(
+    entries: Iterable[Entry], without: Iterable[str] = (), unasked: Iterable[str] = ()
+) -> tuple[Violation | None, list[Violation]]:
     """The first violation in a trace, or None; and the warnings. The same code as live, in a loop."""
-    oracle = Oracle(without)
+    oracle = Oracle(without, unasked)
     for index, (number, observation) in enumerate(entries):
         violation = oracle.feed(number, observation)
         if violation is not None:

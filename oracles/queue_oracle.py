@@ -47,9 +47,12 @@ class QueueOracle:
     compared with their prefill and reported by a Scanned each, before anything else is fed.
     """
 
-    def __init__(self, number: int = 0, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, number: int = 0, without: frozenset[str] = frozenset(), unasked: frozenset[str] = frozenset()
+    ) -> None:
         self.number = number
         self.without = without
+        self.unasked = unasked
         self.blind = False  # a case was found that only a dropped rule explains: nothing more can be said
         self.to_scan: list[Buffer] = []
         self.warnings: list[Violation] = []
@@ -298,7 +301,7 @@ class QueueOracle:
 
     def _name(self, case: Case) -> Violation | None:
         self._locate(case)
-        found = broken(case, self.without)
+        found = broken(case, self.without, self.unasked)
         if self._doubt is not None and case is not self._doubt and not (found and found[0][0] == "INO-ORDER"):
             return self._decide() or self._named(case, found)
         return self._named(case, found)
@@ -343,7 +346,7 @@ class QueueOracle:
     def _take_lint(self) -> Violation | None:
         for case in self.reader.lint:
             self._locate(case)
-            for id_, message in broken(case, self.without)[:1]:
+            for id_, message in broken(case, self.without, self.unasked)[:1]:
                 if id_ not in self.seen:
                     self.seen.add(id_)
                     self.warnings.append(Violation(id_, message, queue=self.number, position=case.slot))

@@ -1,7 +1,7 @@
 """The rules by name: what each demands, how strongly, and where that is written.
 
-Knows the catalogue, ``rules.toml`` beside this file: the only file that ``oracles`` ever reads, and only
-when somebody asks. Must not know how a rule is checked, by whom, or of what target: it imports only ``spec``.
+Knows the catalogue, the files of ``catalogue/`` beside this one: the only files that ``oracles`` ever reads, and
+only when somebody asks. Must not know how a rule is checked, by whom, or of what target: it imports only ``spec``.
 Findings carry a rule's id and nothing more, so judging a trace never loads the catalogue.
 """
 
@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 
 from oracles import spec
 
-FILE = "rules.toml"
+FOLDER = "catalogue"
+#: The files of the catalogue, in the order of the specification; what binds the device before what binds the driver.
+FILES = (
+    "in_order", "in_order_driver", "common", "split", "split_driver", "packed", "packed_driver", "features", "status",
+    "reset", "suspend", "pci", "mmio", "vhost_user", "device_types",
+)  # fmt: skip
 
 
 class RulesError(ValueError):
@@ -58,7 +63,7 @@ class Rule:
 
     id: str
     level: Level
-    strength: str  # "MUST NOT", "descriptive", "consequence", ...: see rules.toml
+    strength: str  # "MUST NOT", "descriptive", "consequence", ...: see catalogue/README.md
     subject: str  # device | driver | both | back-end | front-end
     layout: str  # split | packed | both
     requires: tuple[str, ...]  # names of features, "!" before one that must be off
@@ -69,8 +74,11 @@ class Rule:
     document: str  # virtio | vhost-user
     place: str  # vhost-user: title of the section
     since: str  # first VIRTIO version that says it; "" for vhost-user
-    status: str  # checked | permission | not checked
-    reason: str  # why it is not checked
+    status: str  # checked | covered | permission | not checked
+    reason: str  # why it is not checked, or why it can't be told from the rule that covers it
+    cover: str = ""  # covered: the rule under whose name it is reported
+    policy: str = ""  # our choice where the text is open: numbers in docs/policy.md, such as "A3 A9"
+    earlier: str = ""  # how strongly it binds before *since*, as a strength; "": not at all
 
     def bears(self, layout: str, features: int) -> bool:
         """Whether the rule is checked and binds a queue of this layout with these features negotiated."""
@@ -80,6 +88,12 @@ class Rule:
             if bool(features & spec.FEATURE_NAMES[name.lstrip("!")]) == name.startswith("!"):
                 return False
         return True
+
+    def level_in(self, version: str) -> Level | None:
+        """How much a finding weighs by that version of VIRTIO; None: the rule isn't in it."""
+        if self.document != "virtio" or spec.VERSIONS.index(self.since) <= spec.VERSIONS.index(version):
+            return self.level
+        return _level(self.earlier) if self.earlier else None
 
     def cite(self, version: str = spec.VERSIONS[-1], layout: str = "") -> str:
         """Where it is written, for people. With *layout*, of two sections only the one for that layout."""
@@ -111,9 +125,11 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "subject": ("device", "driver", "both", "back-end", "front-end"),
     "layout": (*spec.LAYOUTS, "both"),
     "document": ("virtio", "vhost-user"),
-    "status": ("checked", "permission", "not checked"),
+    "status": ("checked", "covered", "permission", "not checked"),
 }
-_OPTIONAL = {"document": "virtio", "place": "", "since": "", "reason": ""}
+_OPTIONAL = {
+    "document": "virtio", "place": "", "since": "", "reason": "", "cover": "", "policy": "", "earlier": "",
+}  # fmt: skip
 _TEXTS = ("id", "strength", "subject", "layout", "title", "text", "seen", "status", *_OPTIONAL)
 
 
@@ -171,8 +187,10 @@ def _check(rule: Rule) -> None:
         raise ValueError("a rule of vhost-user has a place, and no section or since")
     if rule.document == "virtio" and (rule.place or not rule.section.get(rule.since)):
         raise ValueError("a rule of VIRTIO has a section in the version that it exists since, and no place")
-    if (rule.status == "not checked") != bool(rule.reason):
-        raise ValueError("a rule has a reason if it is not checked, and else none")
+    if (rule.status in ("not checked", "covered")) != bool(rule.reason):
+        raise ValueError("a rule has a reason if it is not checked or covered, and else none")
+    if (rule.status == "covered") != bool(rule.cover):
+        raise ValueError("a rule names the one that covers it if it is covered, and else none")
     if (rule.status == "permission") != (rule.level is Level.MAY):
         raise ValueError("a rule has status permission if its strength is MAY, and only then")
 
@@ -194,7 +212,7 @@ def _rule(table: object) -> Rule:
     return rule
 
 
-def load(text: str, name: str = FILE) -> dict[str, Rule]:
+def load(text: str, name: str = "the catalogue") -> dict[str, Rule]:
     """Rules of a catalogue, by id, in its order. Raises RulesError, which names the file and the entry."""
     import tomllib  # late: whoever only judges traces never pays for it
 
@@ -223,12 +241,27 @@ def registry() -> dict[str, Rule]:
     """All rules by id, in the order of the catalogue. Read once; not to be changed."""
     from pathlib import Path
 
-    path = Path(__file__).with_name(FILE)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RulesError(f"{path}: {error}") from None
-    return load(text, str(path))
+    rules: dict[str, Rule] = {}
+    for name in FILES:
+        path = Path(__file__).with_name(FOLDER) / f"{name}.toml"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RulesError(f"{path}: {error}") from None
+        for rule in load(text, str(path)).values():
+            if rule.id in rules:
+                raise RulesError(f"{path}: {rule.id} stands in another file, too")
+            rules[rule.id] = rule
+    for rule in rules.values():
+        if rule.cover and rules.get(rule.cover, rule).status != "checked":
+            raise RulesError(f"{rule.id} is covered by {rule.cover}, which is not a checked rule")
+    return rules
+
+
+@functools.cache
+def unbound(version: str) -> frozenset[str]:
+    """Ids of the rules that don't bind by *version* of VIRTIO."""
+    return frozenset(rule.id for rule in registry().values() if rule.level_in(version) is None)
 
 
 def _within(number: str, section: str) -> bool:

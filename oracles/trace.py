@@ -153,6 +153,51 @@ class Resetting(NamedTuple):
     base: int = -1
 
 
+class Wrote(NamedTuple):
+    """A register of the transport was written by the driver (4.1.4.3, 4.2.2): its name as the specification has it."""
+
+    register: str  # such as device_status, queue_size, QueueReady
+    value: int
+    width: int = 4  # bytes
+
+
+class Read(NamedTuple):
+    """A register of the transport was read by the driver, and had this value."""
+
+    register: str
+    value: int
+    width: int = 4
+
+
+class Interrupted(NamedTuple):
+    """An interrupt arrived: an MSI-X message of *vector*; -1: the one line that there is."""
+
+    vector: int = -1
+
+
+class Sent(NamedTuple):
+    """The front-end sent a vhost-user message; *descriptors*: how many came with its first byte."""
+
+    request: int
+    flags: int
+    payload: bytes
+    descriptors: int = 0
+
+
+class Got(NamedTuple):
+    """The back-end sent a vhost-user message, header as it came; *payload*: as much of it as came."""
+
+    request: int
+    flags: int
+    size: int
+    payload: bytes
+    descriptors: int = 0
+
+
+class HungUp(NamedTuple):
+    """The back-end closed the connection."""
+
+
 Observation = Union[
     Started,
     Supplied,
@@ -170,10 +215,16 @@ Observation = Union[
     Idle,
     Reclaimed,
     Resetting,
+    Wrote,
+    Read,
+    Interrupted,
+    Sent,
+    Got,
+    HungUp,
 ]
 KINDS: dict[str, type[Observation]] = {kind.__name__.lower(): kind for kind in get_args(Observation)}
 _HINTS = {kind: get_type_hints(kind) for kind in KINDS.values()}
-_ADDRESSES = {"descriptor", "driver", "device", "address", "features"}
+_ADDRESSES = {"descriptor", "driver", "device", "address", "features", "value"}
 Entry = tuple[int, Observation]
 """(queue number, observation)."""
 

@@ -55,14 +55,14 @@ def test_lengths_that_mean_nothing(rule: str, bad: Trace, good: Trace) -> None:
 
 @pytest.mark.parametrize(("rule", "bad"), [pytest.param(*row, id=row[0]) for row in BESIDE])
 def test_rule_beside(rule: str, bad: Trace) -> None:
-    """It is mentioned, and named itself when those before it are dropped."""
+    """It is mentioned, and named itself when those before it don't bind."""
     violation, _ = judge(on_queue(bad))
     assert violation is not None
     assert rule in violation.observed
-    dropped = []
+    unasked = []
     while violation is not None and violation.rule != rule:
-        dropped.append(violation.rule)
-        violation, _ = judge(on_queue(bad), dropped)
+        unasked.append(violation.rule)
+        violation, _ = judge(on_queue(bad), (), unasked)
     assert violation is not None
 
 

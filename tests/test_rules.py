@@ -13,7 +13,7 @@ import pytest
 from oracles import rules, spec
 from oracles.rules import Level, Rule, RulesError, UnknownRuleError, Violation, find, load, registry
 
-CATALOGUE = Path(rules.__file__).with_name("rules.toml")
+CATALOGUE = [Path(rules.__file__).with_name(rules.FOLDER) / f"{name}.toml" for name in rules.FILES]
 
 # Every rule that the in-order oracle needs and that binds a device, a back-end, or both sides.
 CORE = [
@@ -71,7 +71,8 @@ def test_nothing_is_there_that_nobody_asked_for() -> None:
 
 
 def test_ids_are_unique_and_the_order_is_that_of_the_file() -> None:
-    written = re.findall(r'^id = "(.*)"$', CATALOGUE.read_text(encoding="utf-8"), re.MULTILINE)
+    texts = [path.read_text(encoding="utf-8") for path in CATALOGUE]
+    written = [name for text in texts for name in re.findall(r'^id = "(.*)"$', text, re.MULTILINE)]
     assert len(written) == len(set(written))
     assert list(registry()) == written
     assert all(name == rule.id for name, rule in registry().items())
@@ -358,7 +359,7 @@ def test_bad_toml_is_named_with_file_and_line() -> None:
 
 
 def test_a_missing_catalogue_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "FILE", "nowhere.toml")
+    monkeypatch.setattr(rules, "FILES", ("nowhere",))
     with pytest.raises(RulesError, match=r"nowhere\.toml: .*No such file"):
         registry.__wrapped__()
 
