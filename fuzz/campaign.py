@@ -27,6 +27,7 @@ from fuzz.traits import traits
 from fuzz.trouble import FOUND, INTERRUPTED, TARGET
 from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from fuzz.wanted import Wanted, narrow
+from oracles.rules import unbound
 
 AGAIN_MODEL, AGAIN_REAL = 20, 5
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
@@ -44,6 +45,7 @@ class Campaign:
         self.say = say
         self.status = status
         self.runner = Runner(target)
+        self.runner.unasked, self.runner.strict = unbound(wanted.version), wanted.strict
         self.tally = Tally()
         self.kept: dict[tuple[str, str], Find] = {}  # by rule and smallest program
         self.looked: Counter[str] = Counter()

@@ -66,6 +66,14 @@ _target = click.option("--target", "-t", metavar="TARGET", help="Another target 
 _qemu = click.option("--qemu", default="", metavar="COMMAND",
                      help="What starts the QEMU of qemu:DEVICE (or VQFUZZ_QEMU).  [qemu-system-x86_64]")  # fmt: skip
 
+_spec = click.option("--spec", "version", type=click.Choice(["1.1", "1.2", "1.3", "1.4"]), default="1.4",
+                     show_default=True, help="Judge by this version of VIRTIO.")  # fmt: skip
+_strict = click.option("--strict", is_flag=True, help="What SHOULD be, must be.")
+_everything = click.option("--all", "everything", is_flag=True,
+                           help="Report deviations that are known and accepted, too.")  # fmt: skip
+_out = click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT", default=Path("vqfuzz-out"),
+                    show_default=True, metavar="DIR", help="Where finds are kept (or VQFUZZ_OUT).")  # fmt: skip
+
 
 @vqfuzz.command()
 @click.argument("target")
@@ -77,9 +85,10 @@ _qemu = click.option("--qemu", default="", metavar="COMMAND",
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
 @click.option("--avoid", multiple=True, metavar="WHAT",
               help="Leave out programs with WHAT in them: full-ring, queue-reset, table, lever-pause, ….")  # fmt: skip
-@click.option("--all", "everything", is_flag=True, help="Report deviations that are known and accepted, too.")
-@click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT", default=Path("vqfuzz-out"),
-              show_default=True, metavar="DIR", help="Where finds are kept (or VQFUZZ_OUT).")  # fmt: skip
+@_spec
+@_strict
+@_everything
+@_out
 @_qemu
 def fuzz(**options: Any) -> int:
     """Run generated programs against TARGET, and judge what it does.
@@ -87,6 +96,40 @@ def fuzz(**options: Any) -> int:
     A find is saved first, then run again, shrunk and explained. The last line printed repeats the run.
     """
     from fuzz.commands.fuzzing import fuzz as command
+
+    return command(**options)
+
+
+def _file(name: str, text: str) -> Callable[[Any], Any]:
+    return click.option(f"--{name}", type=click.Path(path_type=Path), metavar="FILE", help=text)
+
+
+@vqfuzz.command()
+@click.argument("target")
+@click.argument("select", nargs=-1, metavar="[RULE|SECTION|PHASE]…")
+@_spec
+@_strict
+@click.option("--time", "seconds", callback=_seconds, metavar="TIME", help="When the last phase ends.  [55s]")
+@_seed("the last phase")
+@_everything
+@_file("baseline", "Accept what stands there, each with its reason; only what is new fails.")
+@_file("write-baseline", "Write what fails now, for the reasons to be filled in.")
+@_file("junit", "Write a JUnit report.")
+@_file("sarif", "Write a SARIF report, as GitHub's code scanning takes it.")
+@_file("json", "Write the results as JSON lines.")
+@_file("html", "Write one self-contained page.")
+@click.option("--github", is_flag=True, envvar="GITHUB_ACTIONS",
+              help="Annotations and a step summary (on in GitHub Actions).")  # fmt: skip
+@click.option("--list", "listing", is_flag=True, help="Only list what would be looked at.")
+@_out
+@_qemu
+def check(**options: Any) -> int:
+    """Look at every rule that TARGET can be asked about: within a minute, and the same every time.
+
+    Cases from the specification, boundaries, the corpus, then a short fuzz of a fixed seed; or only the rules
+    (INO-ORDER, INO-S), sections (2.7.9) or phases (conformance, boundary, corpus, fuzz) named.
+    """
+    from fuzz.commands.checking import command
 
     return command(**options)
 

@@ -15,7 +15,8 @@ from fuzz import driver_side
 from fuzz.program import Program, Supply
 from fuzz.shrink import shrink
 from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
-from fuzz.verdict import BAD, BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, Outcome
+from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
+from oracles.rules import Level, registry
 
 KEPT = 200
 """Programs run since the target was started that are remembered."""
@@ -34,6 +35,8 @@ class Runner:
         self.late = ""
         self.late_verdict = CRASHED  # or HUNG
         self.trace_of_fault = ""
+        self.unasked: frozenset[str] = frozenset()  # rules that don't bind by the version of VIRTIO that we judge by
+        self.strict = False  # whether a rule of level SHOULD that is broken counts as much as any
         self._hints = dict(target.limits.hints)
         self._starts = 0
         self._ran: deque[Program] = deque(maxlen=KEPT)  # on the target as it was started last
@@ -59,7 +62,8 @@ class Runner:
         if isinstance(session, Outcome):
             return session
         try:
-            outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without)
+            outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without,
+                                      unasked=self.unasked)  # fmt: skip
         except TargetError:
             raise
         except Exception as error:  # a defect of ours, whatever it is: the program that shows it must not be lost
@@ -71,7 +75,7 @@ class Runner:
             self.settle()
             if self.late:
                 outcome.verdict, outcome.reason, self.late = self.late_verdict, self.late, ""
-        return outcome
+        return _strictly(outcome) if self.strict else outcome
 
     def _remember(self, program: Program) -> None:
         starts = self.target.starts
@@ -109,6 +113,16 @@ class Runner:
             except TargetBroken as broken:
                 return Outcome(BROKEN, reason=str(broken))
         raise TargetError(f"{self.target.name} ends as soon as it is started: {self.late}")
+
+
+def _strictly(outcome: Outcome) -> Outcome:
+    """The outcome if what should be must be: the first warning of that level is a violation."""
+    if outcome.verdict == CONFORMS:
+        for warning in outcome.warnings:
+            if registry()[warning.rule].level is Level.SHOULD:
+                outcome.verdict, outcome.violation = VIOLATES, warning
+                break
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,13 @@ def known(target: str, version: str, rule: str, words: str, program: Program) ->
     return next((one for one in every() if one.covers(target, version, rule, words, program)), None)
 
 
+def of_case(target: str, version: str, rule: str, words: str) -> Deviation | None:
+    """The accepted deviation that a failed case of the control plane is, which has no program; or None."""
+    return next(
+        (one for one in every() if one.may_cover(target, version, rule) and not one.when and one.text in words), None
+    )
+
+
 def expected(target: str, version: str, rule: str) -> bool:
     """Whether some accepted deviation of this target is seen as *rule*. Raises EnvironmentTrouble."""
     return any(one.may_cover(target, version, rule) for one in every())

@@ -61,15 +61,16 @@ def run(
     salt: int = 0,
     judge: bool = True,
     without: frozenset[str] = frozenset(),
+    unasked: frozenset[str] = frozenset(),
     begun: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything the target does.
 
     *salt* varies canaries from one re-run to the next. *judge* False: the oracle keeps
     books, but nothing is recorded or scanned. *begun*: called with the number of each step that
-    begins, from 1, and with one more when none is left.
+    begins, from 1, and with one more when none is left. *without*, *unasked*: see Oracle.
     """
-    driver = Driver(program, session, hints or {}, patient, salt, judge, without)
+    driver = Driver(program, session, hints or {}, patient, salt, judge, Oracle(without, unasked))
     driver.begun = begun
     outcome = driver.outcome
     session.unsettled = True
@@ -109,13 +110,13 @@ class Driver:
         patient: bool,
         salt: int,
         judge: bool,
-        without: frozenset[str],
+        oracle: Oracle,
     ) -> None:
         self.program = program
         self.session = session
         self.outcome = Outcome()
         self.begun: Callable[[int], None] | None = None
-        self.oracle = Oracle(without)
+        self.oracle = oracle
         self.patient = patient
         self.patience = PATIENCE * session.patience * (10 if patient else 1)
         self.layout = program.layout

@@ -37,10 +37,10 @@ __all__ = ["Bytes", "Choices", "Exhaustive", "Seeded", "exhaustive", "nth", "pro
 def program(choices: Choices, limits: Limits) -> Program:
     """A program within *limits*: directed four times out of five, else uniform."""
     made = (uniform if choices.integer(0, 4) == 4 else directed)(choices, limits)
-    return replace(made, steps=tuple(_singly(made.steps))) if limits.singly else made
+    return replace(made, steps=tuple(singly(made.steps))) if limits.singly else made
 
 
-def _singly(steps: Iterable[Step]) -> Iterator[Step]:
+def singly(steps: Iterable[Step]) -> Iterator[Step]:
     """The steps with a notification behind each buffer, wanted or not, and nowhere else."""
     for step in steps:
         if isinstance(step, Supply):

@@ -28,6 +28,8 @@ class Wanted:
     qemu: str = ""  # what starts QEMU, if not the usual one
     avoid: frozenset[str] = frozenset()  # traits of programs that are left out
     everything: bool = False  # report known deviations, too
+    version: str = spec.VERSIONS[-1]  # of VIRTIO, to judge by
+    strict: bool = False  # what SHOULD be, must be
 
     def options(self, runs: int) -> str:
         """The same as options of the command, for exactly so many programs."""
@@ -37,6 +39,8 @@ class Wanted:
         words += ["--continue"] if self.go_on else []
         words += [f"--avoid {quote(word.replace(' ', '-'))}" for word in sorted(self.avoid)]
         words += ["--all"] if self.everything else []
+        words += [f"--spec {self.version}"] if self.version != spec.VERSIONS[-1] else []
+        words += ["--strict"] if self.strict else []
         words += [f"--out {quote(str(self.out))}"] if str(self.out) != "vqfuzz-out" else []
         words += [f"--qemu {quote(self.qemu)}"] if self.qemu else []
         return " ".join(words)

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fuzz.targets import Target
 from fuzz.verdict import Outcome
+
+KINDS: tuple[str, ...] = ()
+"""Modules of cases of the control plane."""
 
 
 class NotOffered(Exception):
@@ -28,3 +32,13 @@ class Check:
     rules: tuple[str, ...]  # that it looks at: passed if it conforms
     layout: str  # split | packed | ""
     run: Callable[[], Outcome]
+
+
+def of(target: Target) -> list[Check]:
+    """The cases of every kind that *target* can be asked, in the order of the kinds."""
+    from importlib import import_module
+
+    found: list[Check] = []
+    for name in KINDS:
+        found += import_module(f"fuzz.cases.{name}").cases(target)
+    return found
