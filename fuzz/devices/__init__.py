@@ -58,7 +58,7 @@ class DeviceClass(Protocol):
 
 #: Names of classes, and the modules that know them where they are called otherwise.
 CLASSES = ("any", "blk", "net", "scsi", "rng", "console", "balloon", "input", "crypto", "9p", "sound", "iommu", "mem",
-           "pmem", "gpu", "rtc")  # fmt: skip
+           "pmem", "gpu", "rtc", "fs", "vsock")  # fmt: skip
 _MODULES = {"9p": "p9"}
 
 

@@ -22,7 +22,7 @@ class Preset:
 
     In *command* and *environment*, ``{socket}`` is the socket's path, ``{folder}`` a folder of its own (where
     *files*, (name, bytes), are created) and ``{cpus}`` the processors that we may use. The program is looked for
-    on the PATH under the command's first word, or is named by the variable VQFUZZ_ with that word in capitals.
+    on the PATH under the command's first word, or a command is named by the variable VQFUZZ_ with that word in capitals.
     """
 
     name: str  # on our command line
@@ -39,7 +39,8 @@ class Preset:
     reset_by: str = "reconnect"
     stop_spreads: bool = False  # stopping one queue silences the others, until they are enabled anew
     facts: tuple[str, ...] = ()  # that explain what is found
-
+    places: tuple[str, ...] = ()  # where the program may be, if it isn't on the PATH
+    once: bool = False  # it serves one connection and ends, as it says: that is no crash
 
 _QEMU = Preset(
     name="qemu-storage-daemon",
@@ -105,6 +106,57 @@ _DPDK = Preset(
     ),
 )
 
+_VIRTIOFSD = Preset(
+    name="virtiofsd",
+    summary="the vhost-user virtio-fs daemon (rust-vmm), over an empty folder",
+    command=(
+        "virtiofsd",
+        "--shared-dir",
+        "{folder}",
+        "--socket-path",
+        "{socket}",
+        "--sandbox",
+        "none",
+        "--seccomp",
+        "none",
+    ),
+    package="virtiofsd, Debian 13",
+    places=("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"),
+    version=("--version",),
+    once=True,
+    facts=("it serves one connection and ends",),
+    limits=Limits(
+        layouts=(spec.SPLIT,),
+        in_order=(False,),
+        device="fs",
+        queues=2,
+        actions=ACTIONS,
+        mixed_indirect=False,
+    ),
+)
+
+_VSOCK = Preset(
+    name="vhost-device-vsock",
+    summary="rust-vmm's vhost-user virtio-vsock device, with nobody behind it",
+    command=("vhost-device-vsock", "--guest-cid", "3", "--socket", "{socket}", "--uds-path", "{folder}/host"),
+    package="vhost-device-vsock, Debian sid",
+    version=("--version",),
+    facts=(
+        "0.3.0: a packet whose header is spread over two elements is never used (2.7.4.1), which would hide all else: "
+        "packets are not cut",
+    ),
+    limits=Limits(
+        layouts=(spec.SPLIT,),
+        in_order=(False,),
+        features=spec.EVENT_IDX,
+        device="vsock",
+        queues=2,
+        actions=ACTIONS,
+        mixed_indirect=False,
+        uncut=frozenset({0, 1}),
+    ),
+)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -129,5 +181,7 @@ PRESETS: dict[str, Preset] = {
             summary="the same with receive buffers of one element each, which is all that it handles well when packed",
             limits=replace(_DPDK.limits, uncut=frozenset({0})),
         ),
+        _VIRTIOFSD,
+        _VSOCK,
     )
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import time
@@ -28,7 +29,7 @@ _NET_MRG_RXBUF = 1 << 15  # 5.1.3; no virtio-blk bit
 _BLK_FLUSH = 1 << 9  # 5.2.3
 _BLK_USUAL = 1 << 2 | 1 << 6 | _BLK_FLUSH  # SEG_MAX, BLK_SIZE, FLUSH: most offer one of them
 #: of each class: queues that it must have, its feature bits that we accept
-_CLASSES: dict[str, tuple[int, int]] = {"blk": (1, _BLK_FLUSH), "net": (2, 0)}
+_CLASSES: dict[str, tuple[int, int]] = {"blk": (1, _BLK_FLUSH), "net": (2, 0), "fs": (2, 0), "vsock": (2, 0)}
 #: What may be said of a back-end in brackets, for its device class to know.
 FACTS = ("capacity", "forgets", "echo", "num_buffers")
 _GENERIC = re.compile(r"(exec|vhost-user)(?:\[([^]]*)\])?:(.*)", re.DOTALL)
@@ -53,6 +54,7 @@ class VhostUser:
         self._session: VhostUserSession | None = None
         self._last: VhostUserSession | None = None
         self._served = False  # a session, since the process was started
+        self._connected = False  # ever
         self._offer: Offer | None = None
 
     # --- what a session needs -----------------------------------------------------------------------------------------
@@ -62,9 +64,12 @@ class VhostUser:
         process = self._process
         if process is None:
             return self._connect_to_path()
+        if self._connected and self.preset is not None and self.preset.once:
+            process.wait(1.0)  # it is about to end, and must not be taken for one that serves
         if not process.alive():
             process.start()
             self._served = False
+        self._connected = True
         return process.connect(self.preset.patience if self.preset else 10.0)
 
     def _connect_to_path(self) -> socket.socket:
@@ -189,7 +194,7 @@ class VhostUser:
             lines = [line for line in self.words().splitlines() if self.preset.version_line in line]
             return lines[-1].partition(self.preset.version_line)[2].strip(" :'") if lines else ""
         try:
-            return first_line([_find(self.preset), *self.preset.version])
+            return first_line([*_find(self.preset), *self.preset.version])
         except TargetError:
             return ""
 
@@ -210,19 +215,21 @@ def _other_bits(features: int) -> str:
     return " ".join(str(bit) for bit in range(64) if (features & ~known) >> bit & 1)
 
 
-def _find(preset: Preset) -> str:
-    """The path of the preset's program. Raises TargetError with the mend."""
+def _find(preset: Preset) -> list[str]:
+    """What starts the preset's program: its path, or the words of the variable. Raises TargetError with the mend."""
     program = preset.command[0]
     variable = "VQFUZZ_" + program.upper().replace("-", "_")
-    named = os.environ.get(variable, "")
-    found = shutil.which(named or program)
+    named = shlex.split(os.environ.get(variable, ""))
+    found = shutil.which(named[0] if named else program)
+    if found is None and not named:
+        found = next((place for place in preset.places if os.access(place, os.X_OK)), None)
     if found is None:
         if named:
-            raise TargetError(f"{variable} names {named!r}, which is no program")
+            raise TargetError(f"{variable} names {named[0]!r}, which is no program")
         raise TargetError(
             f"{program} is not installed (Debian: apt-get install {preset.package}); or name it in {variable}"
         )
-    return found
+    return [found, *named[1:]]
 
 
 def available(name: str) -> bool:
@@ -236,7 +243,7 @@ def available(name: str) -> bool:
 
 def _from_preset(preset: Preset) -> VhostUser:
     cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-    command = [_find(preset), *(word.replace("{cpus}", cpus) for word in preset.command[1:])]
+    command = [*_find(preset), *(word.replace("{cpus}", cpus) for word in preset.command[1:])]
     process = Process(command, dict(preset.environment), preset.files)
     target = VhostUser(preset.name, preset.limits, process)
     target.preset = preset
