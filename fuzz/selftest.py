@@ -1,6 +1,8 @@
-"""``vqfuzz selftest``: every planted fault is found by the right rule and shrunk, the clean model never accused.
+"""``vqfuzz selftest``: every rule has a fault that it alone names, all are found, and the clean model is never accused.
 
-The test of the test: it also drops each rule in turn, to see which faults nothing else would find.
+The test of the tests, in three parts: the case of each rule with its planted fault, without the rule (the drop-one
+table), and without the fault; a search for each fault of the model by random programs, each find made smaller; and
+the clean model, on random programs and on every small one that there is.
 """
 
 from __future__ import annotations
@@ -8,21 +10,25 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from fuzz import encoding
 from fuzz.commands.fuzzing import say
 from fuzz.confirm import Needs, Runner, minimise
-from fuzz.generate import nth
+from fuzz.generate import exhaustive, nth
 from fuzz.program import Limits, Program
+from fuzz.proof import table
+from fuzz.proof.table import Proven
 from fuzz.status import Status, duration
 from fuzz.targets.model import Model
 from fuzz.targets.model.faults import FAULTS, Fault
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED
 from fuzz.verdict import BAD, OUR_FAULT, Outcome
 from fuzz.verdict import CONFORMS as CONFORMING
+from oracles.rules import registry
 
 CLEAN = 2000
-DROPPED = 150  # programs per fault and rule dropped
+STEPS = 5  # of the longest program, of those that are run all
 QUICK = ("a01", "a05", "a12", "a16", "a20", "a26", "a29", "canary")
 QUICK_CLEAN = 300
 
@@ -37,7 +43,6 @@ class Row:
     steps: int = 0
     executions: int = 0
     wrong: str = ""
-    without: dict[str, str] = field(default_factory=dict)  # by rule dropped: the rule that found it then, or ''
 
 
 def limits_for(fault: Fault, limits: Limits) -> Limits:
@@ -91,14 +96,18 @@ def clean(seed: int, count: int, progress: Callable[[int], None]) -> list[str]:
     return wrong
 
 
-def drop_one(rows: Sequence[Row], seed: int, progress: Callable[[str], None]) -> None:
-    """For each rule that caught a fault: how that fault fares without it."""
-    for row in rows:
-        if not row.rule:
-            continue
-        progress(f"{row.fault.name} without {row.rule}")
-        found = search(Runner(Model(row.fault.name)), row.fault, seed, DROPPED, frozenset({row.rule}))
-        row.without[row.rule] = "" if found is None else found[2].rule
+def small(steps: int, progress: Callable[[int], None]) -> tuple[int, list[str]]:
+    """How many programs of up to *steps* steps there are on rings of 1 and 2, and where the clean model is accused."""
+    runner = Runner(Model())
+    wrong = []
+    count = 0
+    for program in exhaustive(runner.target.limits, steps):
+        count += 1
+        progress(count)
+        outcome = runner.run(program)
+        if outcome.verdict != CONFORMING:
+            wrong.append(f"{encoding.dump(program)}: {outcome.rule}: {outcome.reason or outcome.violation}")
+    return count, wrong
 
 
 # --- printing --------------------------------------------------------------------------------------------------------
@@ -113,14 +122,15 @@ def _line(row: Row) -> str:
     )
 
 
-def _drop_table(rows: Sequence[Row]) -> list[str]:
-    rules = sorted({row.rule for row in rows if row.rule})
-    lines = ["", f"{'without rule':<19}  not found any more ({DROPPED} programs); found by another rule"]
-    for rule in rules:
-        mine = [row for row in rows if row.rule == rule]
-        lost = " ".join(row.fault.name for row in mine if not row.without.get(rule))
-        others = ", ".join(f"{row.fault.name} by {row.without[rule]}" for row in mine if row.without.get(rule))
-        lines.append(f"{rule:<19}  {lost or '-'}" + (f"; {others}" if others else ""))
+def _drop_table(rows: Sequence[Proven]) -> list[str]:
+    """A line for each rule and the fault that it alone names."""
+    wide = max([len(row.rule) for row in rows], default=4)
+    far = max([len(row.planted.name) for row in rows], default=5)
+    lines = ["", f"{'rule':<{wide}}  {'lost without it':<{far}}  case; rules that could have named it, too"]
+    for row in rows:
+        beside = f"; {' '.join(row.beside)}" if row.beside else ""
+        state = f"   WRONG: {row.wrong}" if row.wrong else ""
+        lines.append(f"{row.rule:<{wide}}  {row.planted.name:<{far}}  {row.planted.corpus}{beside}{state}")
     return lines
 
 
@@ -151,14 +161,13 @@ def _selftest(seed: int, quick: bool, faults: Sequence[Fault] | None, status: St
         say(_line(row))
     count = QUICK_CLEAN if quick else CLEAN
     accused = clean(seed, count, lambda done: status.show(f"clean model: {done}/{count} programs"))
-    if not quick:
-        drop_one(rows, seed, lambda text: status.show(f"dropping rules: {text}"))
+    every, wrong = small(STEPS, lambda done: status.show(f"clean model: every small program, {done}"))
+    accused += wrong
     status.clear()
-    if not quick:
-        for line in _drop_table(rows):
-            say(line)
+    missing = _proof(quick, status)
     say("")
-    say(f"clean model: {count} programs, " + ("never accused" if not accused else f"ACCUSED {len(accused)} times"))
+    say(f"clean model: {count} programs, and all {every} of up to {STEPS} steps on rings of 1 and 2: "
+        + ("never accused" if not accused else f"ACCUSED {len(accused)} times"))  # fmt: skip
     for text in accused[:5]:
         say(f"  {text}")
     bad = [row for row in rows if row.wrong]
@@ -167,7 +176,26 @@ def _selftest(seed: int, quick: bool, faults: Sequence[Fault] | None, status: St
     if numbers:
         middle = len(numbers) // 2
         say(f"median: {numbers[middle]} programs to a fault, {costs[middle]} executions to shrink it")
-    verdict = "passed" if not bad and not accused else "FAILED"
+    passed = not bad and not accused and not missing
     good = len(rows) - len(bad)
-    say(f"{verdict}: {good} of {len(rows)} faults found as they should be, {duration(time.monotonic() - began)}")
-    return CONFORMS if not bad and not accused else FOUND
+    say(f"{'passed' if passed else 'FAILED'}: {good} of {len(rows)} faults found as they should be, "
+        f"{duration(time.monotonic() - began)}")  # fmt: skip
+    return CONFORMS if passed else FOUND
+
+
+def _proof(quick: bool, status: Status) -> bool:
+    """Print the drop-one table, and say whether something is missing."""
+    rows = table.every(progress=status.show)
+    status.clear()
+    wrong = [row for row in rows if row.wrong]
+    for line in _drop_table(wrong if quick else rows):
+        say(line)
+    lacking = table.unproven(rows)
+    checked = sum(rule.status == "checked" for rule in registry().values())
+    say("")
+    say(
+        f"rules: {checked - len(lacking)} of {checked} checked ones are needed: {len(rows)} faults are lost without"
+    )
+    if lacking:
+        say("  WRONG: no fault proves " + " ".join(lacking))
+    return bool(wrong or lacking)

@@ -22,7 +22,7 @@ class Preset:
 
     In *command* and *environment*, ``{socket}`` is the socket's path, ``{folder}`` a folder of its own (where
     *files*, (name, bytes), are created) and ``{cpus}`` the processors that we may use. The program is looked for
-    on the PATH under the command's first word, or a command is named by the variable VQFUZZ_ with that word in capitals.
+    on the PATH under the command's first word, or a command stands in the variable VQFUZZ_ with that word in capitals.
     """
 
     name: str  # on our command line
