@@ -119,7 +119,7 @@ IDEAS: dict[str, tuple[_Steps, tuple[int, ...], int]] = {
     "half-received": (_half_received, (2, 8), 0),
     "laps": (_laps, (1, 4), 0),
     "tables": (_tables, (2, 8), spec.INDIRECT_DESC),
-    "full-tables": (_full_tables, (1, 2, 8), spec.INDIRECT_DESC),
+    "full-tables": (_full_tables, (2, 8), spec.INDIRECT_DESC),
     "asleep": (_asleep, (4,), 0),
     "asleep-event-idx": (_asleep, (4,), spec.EVENT_IDX),
     "events": (_events, (4,), spec.EVENT_IDX),
