@@ -23,6 +23,7 @@ help:
 	@echo '                           vqfuzz fuzz TARGET ARGS, e.g. TARGET=qemu-storage-daemon ARGS="--runs 1000"'
 	@echo 'make test                  ruff, mypy, and all tests; tests of real targets that are not there are skipped'
 	@echo 'make lint                  ruff and mypy alone'
+	@echo 'make rules                 make docs/rules.md from the catalogue and the planted faults'
 	@echo 'make targets               install the real targets that the tests use (root, Debian)'
 	@echo 'make bench                 measure programs and events per second'
 	@echo 'make clean                 remove .venv and all that was made here'
@@ -73,6 +74,11 @@ lint: .venv/.installed-dev
 .PHONY: test
 test: lint
 	$(python) -m pytest -q -rs --no-fold-skipped $(ARGS)
+
+.PHONY: rules
+rules: .venv/.installed
+	$(python) -c 'from fuzz.report.rules_page import whole; print(whole(), end="")' > docs/rules.md.new
+	mv docs/rules.md.new docs/rules.md
 
 .PHONY: bench
 bench: .venv/.installed-dev

@@ -186,11 +186,12 @@ def export(path: Path, form: str, target: str | None, out: Path | None, qemu: st
 
 @vqfuzz.command()
 @click.argument("trace", type=click.Path(path_type=Path))
-def judge(trace: Path) -> int:
+@_spec
+def judge(trace: Path, version: str) -> int:
     """Judge a saved trace (.vqtrace, or a find's folder), without any target."""
     from fuzz.commands.replaying import judge as command
 
-    return command(trace)
+    return command(trace, version)
 
 
 @vqfuzz.command()

@@ -18,8 +18,9 @@ from fuzz.status import Status
 from fuzz.targets import TargetError
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, UsageTrouble, deliver
 from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
+from oracles import spec
 from oracles.oracle import judge as judge_trace
-from oracles.rules import Level, Violation
+from oracles.rules import Level, Violation, unbound
 from oracles.rules import registry as rules
 from oracles.trace import Entry
 
@@ -183,20 +184,20 @@ def _from_trace(find: Find, meta: finds.Meta, file: Path, trace: Path) -> int:
 # --- judge ------------------------------------------------------------------------------------------------------------
 
 
-def judge(path: Path) -> int:
-    """Judge a saved trace. Returns the exit code."""
+def judge(path: Path, version: str = spec.VERSIONS[-1]) -> int:
+    """Judge a saved trace by that *version* of VIRTIO. Returns the exit code."""
     if path.is_dir():
         minimal = path / finds.MINIMAL_TRACE
         path = minimal if minimal.exists() else path / finds.TRACE
     entries = finds.load_trace(path)
-    violation, warnings = judge_trace(entries)
-    code = _verdict(path, entries, violation)
+    violation, warnings = judge_trace(entries, (), unbound(version))
+    code = _verdict(path, entries, violation, version)
     for warning in warnings:
         say(f"warning {warning.rule}: {warning.message}")
     return code
 
 
-def _verdict(path: Path, entries: list[Entry], violation: Violation | None) -> int:
+def _verdict(path: Path, entries: list[Entry], violation: Violation | None, version: str) -> int:
     if violation is None:
         say(f"CONFORMS  {path}: {len(entries)} observations")
         return CONFORMS
@@ -206,8 +207,10 @@ def _verdict(path: Path, entries: list[Entry], violation: Violation | None) -> i
     if violation.expected:
         say(f"          expected {violation.expected}")
     if rule is not None:
-        level = "" if rule.level is Level.TEXT else f" · {rule.level.value}"
-        say(f"          {where(rule)}{level} · {rule.title}")
+        level = rule.level_in(version) or rule.level
+        weight = "" if level is Level.TEXT else f" · {level.value}"
+        cited = where(rule) if version == spec.VERSIONS[-1] else rule.cite(version)
+        say(f"          {cited}{weight} · {rule.title}")
     return FOUND
 
 
