@@ -216,8 +216,9 @@ def _end(config: pytest.Config, result: Result) -> None:
 class Device:
     """The target of a suite's own tests: that of --vq-target, else the reference device."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._config = config
+        self._folder = folder  # of the test
 
     @property
     def words(self) -> str:
@@ -227,13 +228,15 @@ class Device:
     def conforms(self, program: Program | Path | str) -> Result:
         """Run *program*, or the one in a file or a find's folder; returns what came of it, if it conforms.
 
+        Paths are relative to the file of the test.
         Else the test fails with the report, or is skipped: what it needs is not offered, or it stays undecided.
         """
         from fuzz.targets import TargetError
         from fuzz.trouble import EnvironmentTrouble, UsageTrouble
 
         try:
-            result = self._against().judge(Path(program) if isinstance(program, str) else program)
+            chosen = self._folder / program if isinstance(program, (str, Path)) else program
+            result = self._against().judge(chosen)
             _end(self._config, result)
         except NonconformingError as error:
             pytest.fail(str(error), pytrace=False)
@@ -251,10 +254,10 @@ class Device:
         return config.stash[_AGAINST]
 
 
-@pytest.fixture(scope="session")
-def vq_target(pytestconfig: pytest.Config) -> Device:
+@pytest.fixture
+def vq_target(request: pytest.FixtureRequest) -> Device:
     """The target of --vq-target, or the reference device: ``vq_target.conforms(program)``."""
-    return Device(pytestconfig)
+    return Device(request.config, request.path.parent)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -264,5 +267,5 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         if not marker.args or marker.kwargs:
             pytest.fail('write the paths of programs: @program("file.vq")', pytrace=False)
         for path in marker.args:
-            Device(pyfuncitem.config).conforms(pyfuncitem.path.parent / path)
+            Device(pyfuncitem.config, pyfuncitem.path.parent).conforms(path)
     return (yield)

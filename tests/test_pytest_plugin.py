@@ -189,7 +189,6 @@ def test_it_is_the_entry_point_of_the_package() -> None:
 # --- a suite's own programs -------------------------------------------------------------------------------------------
 
 OWN = """
-from pathlib import Path
 from fuzz.pytest_plugin import program
 
 @program("programs/a.vq")
@@ -197,7 +196,7 @@ def test_marked():
     assert True
 
 def test_fixture(vq_target):
-    result = vq_target.conforms(Path(__file__).parent / "programs" / "a.vq")
+    result = vq_target.conforms("programs/a.vq")
     assert result.status == "passed"
     assert result.layout == "split"
 """

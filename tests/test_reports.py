@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 from lxml import etree
 
-from fuzz.report import files, github, jsonl, junit, kinds, sarif, summary
+from fuzz.report import files, github, jsonl, junit, kinds, outputs, sarif, summary
 from fuzz.results import STATUSES, Run
 from fuzz.trouble import EnvironmentTrouble, UsageTrouble
 from tests.report_kit import NASTY, result, run
@@ -369,6 +369,20 @@ def test_what_cannot_be_written_is_said_before_the_run(tmp_path: Path, place: st
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentTrouble, match=f"{place} can't be written: .*; name another file"):
         files.writable(tmp_path / place)
+
+
+def test_all_outputs_are_checked_before_and_written_after(tmp_path: Path) -> None:
+    paths = {name: tmp_path / f"report.{name}" for name in outputs.FORMATS}
+    outputs.check(paths)
+    assert list(tmp_path.iterdir()) == []
+    outputs.write(run(), paths)
+    assert {one.name for one in tmp_path.iterdir()} == {path.name for path in paths.values()}
+    assert (tmp_path / "report.junit").read_text(encoding="utf-8") == junit.render(run())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentTrouble, match="file/x can't be written"):
+        outputs.check({"junit": tmp_path / "file" / "x"})
+    with pytest.raises(UsageTrouble, match="--sarif and --junit name the same file"):
+        outputs.check({"junit": tmp_path / "x", "sarif": tmp_path / "y" / ".." / "x"})
 
 
 def test_every_report_survives_every_text() -> None:

@@ -42,7 +42,7 @@ def write(path: Path, text: str) -> None:
     """
     try:
         if _is_special(path):
-            with open(path, "w", encoding="utf-8") as file:
+            with open(path, "a", encoding="utf-8") as file:  # what standard output has already is not cut off
                 file.write(text)
             return
         whole = Path(os.path.realpath(path))  # a link stays one
@@ -81,7 +81,9 @@ def _beside(path: Path) -> Path:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether *path* exists and is neither a plain file nor a folder."""
+    """Whether *path* exists and is neither a plain file nor a folder, or may be standard output."""
+    if path.absolute().is_relative_to("/dev"):
+        return path.exists() and not path.is_dir()
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -1,4 +1,4 @@
-"""A run as JSON lines: for tools that follow a run, and to make any other report of it later.
+"""A run as JSON lines: for tools, and to make any other report of it later.
 
 The first line names the schema and its version; then a line for each result; the last line is the summary, so a
 file without it is one of a run that was cut off. ``events.schema.json`` beside this module says what stands in
