@@ -162,7 +162,7 @@ def judge(trace: Path) -> int:
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as one page, too.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON, too.")
 @click.option("--qemu", multiple=True, metavar="COMMAND",
-              help="What starts the QEMU of targets qemu:DEVICE: once for all, or once for each in their order.")  # fmt: skip
+              help="What starts the QEMU of qemu:DEVICE: once for all, or once for each in their order.")  # fmt: skip
 def diff(**options: Any) -> int:
     """Run the same programs on several targets, and show where they part.
 

@@ -5,6 +5,7 @@ Knows programs, runners and verdicts. Must not know how a target is reached, nor
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -224,8 +225,11 @@ class Differ:
             return
         if count < self.times:
             needs = _Differs(needs.rule, needs.patient, needs.finish, 3, others=others)
-        small = minimise(runner, row.program, row.outcomes[lead], needs,
-                         progress=lambda done, now: self.told(f"{len(now.steps)} steps after {done}", False))  # fmt: skip
+
+        def progress(done: int, now: Program) -> None:
+            self.told(f"{row.origin}: {len(now.steps)} steps after {done} executions", False)
+
+        small = minimise(runner, row.program, row.outcomes[lead], needs, progress=progress)
         self.first = Divergence(row.origin, row.program, rules, count, self.times, small, [], lead)
         self.first.outcomes = self._outcomes(small, lead, row)
         self.first.known = self._known(self.first)
@@ -267,9 +271,9 @@ def label(targets: Sequence[Target]) -> list[str]:
     """A name for each: as typed; those of the same name with their version, or else a number."""
     names = [target.name for target in targets]
     if len(set(names)) < len(names):
-        told = [target.describe().get("version", "") for target in targets]
+        told = [_version(target.describe().get("version", "")) for target in targets]
         names = [
-            f"{name} ({version})" if version and names.count(name) > 1 else name
+            f"{name} {version}" if version and names.count(name) > 1 else name
             for name, version in zip(names, told, strict=True)
         ]
     seen: Counter[str] = Counter()
@@ -278,6 +282,12 @@ def label(targets: Sequence[Target]) -> list[str]:
         if seen[name] > 1:
             names[number] = f"{name} #{seen[name]}"
     return names
+
+
+def _version(words: str) -> str:
+    """The number in what a program says of its version, such as 10.0.2."""
+    found = re.search(r"\d+(\.\d+)+", words)
+    return found[0] if found is not None else words
 
 
 __all__ = ["CONFORMS", "Differ", "Divergence", "Side", "label"]

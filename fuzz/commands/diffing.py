@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fuzz import __version__, encoding, finds
@@ -122,10 +123,10 @@ class _Command:
         asked = self.asked
         corpus = list(finds.programs(asked.corpus)) if asked.corpus is not None else []
         sides = self._sides()
-        say(
-            f"vqfuzz {__version__} · seed {asked.seed} · diff {' | '.join(side.label for side in sides)} · "
-            f"{' '.join(self.limits.layouts)} · in_order {' '.join('on' if one else 'off' for one in self.limits.in_order)}"
-        )
+        orders = " ".join("on" if one else "off" for one in self.limits.in_order)
+        names = " | ".join(side.label for side in sides)
+        layouts = " ".join(self.limits.layouts)
+        say(f"vqfuzz {__version__} · seed {asked.seed} · diff {names} · {layouts} · in_order {orders}")
         programs = [(str(path), self._fitting(path)) for path in corpus]
         fitting = [(origin, program) for origin, program in programs if program is not None]
         if corpus and not fitting and asked.runs is None and asked.seconds is None:
@@ -133,8 +134,8 @@ class _Command:
         self.notes += [f"left out of {asked.corpus}: {self._why()}"] if self.left_out else []
         for note in self.notes:
             say(note)
-        began = datetime.now(timezone.utc)
-        differ = Differ(sides, lambda text, force: self.status.show(text, force))
+        began = datetime.now(UTC)
+        differ = Differ(sides, self.status.show)
         code = differ.run(self._source(fitting), asked.seconds)
         self.status.clear()
         self._print(differ)
@@ -247,7 +248,9 @@ def told(first: Divergence, sides: list[Side]) -> list[str]:
     shown = chosen(first)
     lines += aside.render(small.program, [sides[one].label for one in shown], [first.outcomes[one] for one in shown])
     rule = registry().get(first.rules[first.lead])
-    lines += ["", f"  the rule  {rule.text}", f"            {where(rule, small.program.layout)}"] if rule else []
+    if rule is not None:
+        demand = f"{rule.text} ({where(rule, small.program.layout)})"
+        lines += ["", *textwrap.wrap(demand, WIDTH, initial_indent="  the rule  ", subsequent_indent=" " * 12)]
     text = encoding.dump(small.program).splitlines()
     if len(text) > _LINES:
         text = [*text[:6], f"… {len(text) - _LINES + 6} lines", *text[12 - _LINES :]]
