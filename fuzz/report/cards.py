@@ -64,7 +64,7 @@ class Card:
     subject: str = ""
     layout: str = ""
     document: str = ""
-    sections: list[tuple[str, str]] = field(default_factory=list)  # version, section
+    sections: list[tuple[str, str]] = field(default_factory=list)  # version or versions, section
     demand: str = ""  # what the rule says
     expected: str = ""
     seen: str = ""
@@ -102,7 +102,11 @@ def describe_rule(card: Card, rule: Rule | None, layout: str) -> None:
     for version in spec.VERSIONS:
         numbers = rule.section[version].split(", ")
         number = numbers[-1] if layout == spec.PACKED else numbers[0]
-        card.sections.append((version, number or "—"))
+        if card.sections and card.sections[-1][1] == (number or "not in it"):
+            first = card.sections.pop()[0].partition(" ")[0]
+            card.sections.append((f"{first} to {version}", number or "not in it"))
+        else:
+            card.sections.append((version, number or "not in it"))
 
 
 def text_of(program: Program) -> str:
@@ -162,16 +166,20 @@ def _meta(card: Card, meta: Meta, program: Program) -> None:
             parts.append(duration(shrunk["seconds"]))
         parts += [] if shrunk.get("complete", True) else ["not to the end"]
         card.shrunk = f"{shrunk.get('before', '?')} → {shrunk.get('after', '?')} steps ({', '.join(parts)})"
-    sizes = " ".join(str(queue.size) for queue in program.queues)
-    names = " ".join(spec.feature_names(program.features)) or "none"
-    card.facts = [("target", str(meta.get("target", "unknown"))), ("features", names)]
-    card.facts.append(("virtqueues", f"{program.layout}, size {sizes}, device class {program.device}"))
+    card.facts = [("target", str(meta.get("target", "unknown"))), *_shape(program)]
     if meta.get("seed") is not None:
         card.facts.append(("from", f"seed {meta['seed']}, program {meta.get('index', '?')}"))
     if meta.get("also_seen"):
         card.facts.append(("also seen", f"{meta['also_seen']} more times"))
     if card.word in ("CRASH", "HANG", "BROKEN", "FLAKY"):
         card.words = "\n".join(str(meta.get("words") or "").splitlines()[-15:])[:4000]
+
+
+def _shape(program: Program) -> list[tuple[str, str]]:
+    """What a program negotiates."""
+    sizes = " ".join(str(queue.size) for queue in program.queues)
+    names = " ".join(spec.feature_names(program.features)) or "none"
+    return [("features", names), ("virtqueues", f"{program.layout}, size {sizes}, device class {program.device}")]
 
 
 def _accepted(card: Card, meta: Meta, program: Program) -> None:
@@ -227,6 +235,7 @@ def of_outcomes(name: str, rule: str, program: Program, sides: Sequence[tuple[st
     """The card of a divergence: *sides* are (label, what it came to in words, outcome), two of them or more."""
     card = Card(name, "DIVERGES", rule, "verdicts differ", "", layout=program.layout)
     describe_rule(card, registry().get(rule), program.layout)
+    card.facts = _shape(program)
     for label, said, outcome in sides:
         one, _ = panel(program, outcome.trace, outcome.marks, label, said, outcome.verdict in BAD)
         card.panels.append(one)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from fuzz.report.frames import Frame, Timeline
 
 _GUTTER = 74  # left of a timeline
-_COLUMN = 30
+_COLUMN, _WIDEST = 30, 72  # a step of a timeline: at least, at most
+_CHART = 460  # as wide as a timeline gets for the sake of few steps
 _ROW = 26
 _WIDTH = 344  # of a ring: what fits on a phone
 _PLACE = 24  # height of a place of a ring
@@ -67,7 +68,8 @@ _ENDS = {
 def timeline(told: Timeline) -> Drawing:
     """Steps from left to right; signs of driver and device above, a bar for each buffer below."""
     count = len(told.steps)
-    width = _GUTTER + count * _COLUMN + 12
+    column = max(_COLUMN, min(_WIDEST, (_CHART - _GUTTER) // max(1, count)))
+    width = _GUTTER + count * column + 12
     height = 3 * _ROW + len(told.bars) * 22 + 14
     bars = "; ".join(
         f"{bar.name} from step {told.steps[bar.first]} to {told.steps[bar.last]}, {_ENDS[bar.state][1]}"
@@ -80,19 +82,19 @@ def timeline(told: Timeline) -> Drawing:
         y = row * _ROW
         drawing.text("head", 0, y + 18, name)
         for number, (sign, words) in enumerate(signs):
-            middle = _GUTTER + number * _COLUMN + _COLUMN / 2
+            middle = _GUTTER + number * column + column / 2
             if row and sign:
                 kind = "wrong" if sign == "✗" else "driver" if row == 1 else "device"
                 drawing.rect(f"sign {kind}", middle - 11, y + 3, 22, 20, _clip(words, 200))
             drawing.text("number" if not row else "mark", middle, y + 17.5, sign, "middle", _clip(words, 200))
     top = 3 * _ROW + 4
     for number in range(count + 1):
-        x = _GUTTER + number * _COLUMN
+        x = _GUTTER + number * column
         drawing.line("grid", x, _ROW, x, height - 6)
     for row, bar in enumerate(told.bars):
         y = top + row * 22
-        left = _GUTTER + bar.first * _COLUMN + (0 if bar.earlier else 6)
-        right = _GUTTER + (bar.last + 1) * _COLUMN - 6
+        left = _GUTTER + bar.first * column + (0 if bar.earlier else 6)
+        right = _GUTTER + (bar.last + 1) * column - 6
         sign, words = _ENDS[bar.state]
         drawing.text(f"name {bar.state}", 0, y + 14, bar.name)
         drawing.rect(f"bar {bar.state}", left, y + 2, right - left, 16, f"{bar.name}: {words}")
@@ -121,14 +123,11 @@ def ring(frame: Frame) -> Drawing:
         drawing.text("cell", 187, y + 15, _clip(place.device or "·", int(room / _CHAR)), title=place.device)
         if kind != "plain":
             drawing.text(f"mark {kind}", 333, y + 15.5, "✗" if kind == "wrong" else "●", "middle")
+        both = driver == device
         if place.number == driver:
-            drawing.text(
-                "pointer driver", 3, y + 11 if driver == device else y + 15, "▸", title=frame.pointers["driver"][1]
-            )
+            drawing.text("pointer", 3, y + 11 if both else y + 15, "▸", title=frame.pointers["driver"][1])
         if place.number == device:
-            drawing.text(
-                "pointer device", 3, y + 20 if driver == device else y + 15, "▹", title=frame.pointers["device"][1]
-            )
+            drawing.text("pointer", 3, y + 20 if both else y + 15, "▹", title=frame.pointers["device"][1])
     if frame.more:
         drawing.text("head", 53, height - 6, frame.more)
     return drawing

@@ -136,7 +136,9 @@ def _frames(told: Story, groups: dict[int, list[Row]], seen: _Seen) -> list[Fram
     number = told.queue()
     wrong = told.violation.position if told.violation is not None else -1
     found: list[Frame] = []
-    last: Rings | None = None
+    first = next(iter(groups), 0)
+    before = [rings for step, rings in seen.rings.items() if 0 <= step < first or first == _END]
+    last = before[-1].get(number) if before else None  # as set up, if nothing was to be seen of the first step
     for step, rows in groups.items():
         last = seen.rings.get(step, {}).get(number, last)
         if last is None:

@@ -85,7 +85,22 @@ def _cell(rule: Rule, side: Side, exercised: bool) -> Cell:
     return Cell(KEPT if exercised else UNTRIED)
 
 
+def _seat(rule: Rule, target: str) -> bool:
+    """Whether we see what the rule is about: messages of a back-end, registers of a transport."""
+    kind = target.partition(":")[0].partition("[")[0]
+    if rule.document == "vhost-user":
+        return kind not in ("model", "qemu")
+    section = rule.section[spec.VERSIONS[-1]]
+    if section.startswith("4.1"):
+        return kind == "qemu" and "-device" not in target
+    if section.startswith("4.2"):
+        return kind == "qemu" and "-device" in target
+    return True
+
+
 def _offers(rule: Rule, side: Side) -> bool:
+    if not _seat(rule, side.target.name):
+        return False
     layouts = side.own.layouts if rule.layout == "both" else (rule.layout,)
     needs = [name for name in rule.requires if not name.startswith("!")]
     offered = side.offer.features | spec.VERSION_1

@@ -45,6 +45,7 @@ class Page:
     labels: list[str] = field(default_factory=list)  # of the matrix: targets or layouts
     lines: list[Line] = field(default_factory=list)  # where something is said against somebody, or they differ
     same: list[Line] = field(default_factory=list)  # the others
+    found: str = "Finds"  # heading of the cards
     cards: list[Card] = field(default_factory=list)
     left: int = 0  # cards left out
     warnings: list[tuple[str, str, str]] = field(default_factory=list)  # rule, title, words
@@ -180,7 +181,7 @@ def of_finds(path: Path) -> Page:
         ("found", datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
         ("vqfuzz", " ".join(versions) or __version__),
     ]
-    sections = [(dict(card.sections).get("1.4") or "vhost-user") for card in cards]
+    sections = [card.sections[-1][1] if card.sections else card.document or card.word.lower() for card in cards]
     found = Counter(sections)
     page.heads = ["section", "finds"]
     page.summary = [(name, [found[name]]) for name in sorted(found, key=_by_number)]
@@ -232,6 +233,7 @@ def of_diff(differ: Differ, *, command: str, seed: int, started: str, notes: lis
     page.pills += [("seed", str(seed)), ("VIRTIO", "1.4"), ("date", started)]
     page.pills += [("vqfuzz", __version__), ("exit", str(differ.code))]
     page.labels = [side.label for side in sides]
+    page.found = "First divergence"
     for line in matrix(differ):
         (page.same if line.clean and not line.differs else page.lines).append(line)
     _chapters(page, [*page.lines, *page.same])
@@ -243,11 +245,9 @@ def of_diff(differ: Differ, *, command: str, seed: int, started: str, notes: lis
         for side in sides
         for rule, count in sorted(side.warnings.items())
     ]
-    page.unclear = [
-        (side.label, f"{side.counts[UNCLEAR_VERDICT]} programs undecided")
-        for side in sides
-        if side.counts[UNCLEAR_VERDICT]
-    ] + [(origin, "differed once, and not again") for origin in differ.flaky]
+    waits = [(side.label, side.counts[UNCLEAR_VERDICT]) for side in sides]
+    page.unclear = [(label, f"{count} programs undecided") for label, count in waits if count]
+    page.unclear += [(origin, "differed once, and not again") for origin in differ.flaky]
     page.notes = [*notes, *([f"stopped early: {differ.stopped}"] if differ.stopped else [])]
     page.environment = [(side.label, _facts(side)) for side in sides]
     page.command = command
