@@ -20,12 +20,13 @@ from fuzz.program import Limits, Program
 from fuzz.registry import make
 from fuzz.report import aside
 from fuzz.report.matrix import conforming, matrix, table
+from fuzz.report.page import of_diff, said
 from fuzz.report.saving import check_place, put
 from fuzz.report.text import WIDTH, quote, where
 from fuzz.status import Status, duration
 from fuzz.targets import Target
 from fuzz.trouble import UsageTrouble
-from fuzz.verdict import BAD, Outcome
+from fuzz.verdict import BAD
 from fuzz.wanted import narrow
 from oracles import spec
 from oracles.rules import registry
@@ -220,7 +221,6 @@ class _Command:
             put(asked.json, json.dumps(facts(differ, asked), indent=2, ensure_ascii=False) + "\n")
         if asked.html is not None:
             from fuzz.report.html import render
-            from fuzz.report.page import of_diff
 
             started = began.strftime("%Y-%m-%dT%H:%M:%SZ")
             command = asked.command(max(self.drawn, 1) if asked.runs or asked.seconds else 0)
@@ -234,7 +234,7 @@ def told(first: Divergence, sides: list[Side]) -> list[str]:
     lines = [f"DIVERGES  {first.origin}"]
     width = max(len(side.label) for side in sides)
     for number, (side, outcome) in enumerate(zip(sides, first.outcomes, strict=True)):
-        lines.append(f"      {side.label:<{width}}  {saying(outcome)}"[: WIDTH + 60])
+        lines.append(f"      {side.label:<{width}}  {said(outcome)}"[: WIDTH + 60])
         if number in first.known:
             lines.append(f"      {'':<{width}}  known and accepted: {first.known[number]}")
     done = "" if small.complete else ", not to the end"
@@ -262,14 +262,6 @@ def chosen(first: Divergence) -> list[int]:
     other = next(number for number, rule in enumerate(first.rules) if rule != first.rules[first.lead])
     better = [number for number, one in enumerate(first.outcomes) if one.verdict not in BAD]
     return sorted({first.lead, better[0] if better else other})
-
-
-def saying(outcome: Outcome) -> str:
-    """An outcome in one line."""
-    if outcome.verdict not in BAD:
-        return outcome.verdict + (f": {outcome.reason}" if outcome.reason else "")
-    said = outcome.violation.message if outcome.violation is not None else outcome.reason
-    return f"{outcome.rule}: {said}"
 
 
 def facts(differ: Differ, asked: Asked) -> dict[str, object]:
@@ -306,7 +298,7 @@ def facts(differ: Differ, asked: Asked) -> dict[str, object]:
         else {
             "origin": first.origin,
             "rules": list(first.rules),
-            "said": [saying(outcome) for outcome in first.outcomes],
+            "said": [said(outcome) for outcome in first.outcomes],
             "reproduced": {"again": first.again, "of": first.of},
             "steps": {"before": len(first.program.steps), "after": len(small.program.steps)},
             "program": encoding.dump(first.program),

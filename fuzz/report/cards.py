@@ -21,7 +21,7 @@ from fuzz.report.text import quote
 from fuzz.results import Result
 from fuzz.status import duration
 from fuzz.trouble import UsageTrouble
-from fuzz.verdict import BAD, BROKEN, CRASHED, HUNG, OUR_FAULT, VIOLATES, Outcome
+from fuzz.verdict import BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.rules import Rule, Violation, registry
 from oracles.trace import Entry
@@ -43,7 +43,7 @@ class Panel:
 
     label: str  # '' if there is only one
     said: str
-    bad: bool
+    state: str  # conforms | undecided | violates | crashed | hung | gave up | not judged
     timeline: Drawing | None = None
     frames: list[tuple[Frame, Drawing]] = field(default_factory=list)
     left: int = 0  # frames left out
@@ -81,14 +81,21 @@ class Card:
     where: str = ""  # its folder
 
 
-def panel(program: Program, entries: Sequence[Entry], marks: Sequence[int], label: str = "", said: str = "",
-          bad: bool = True) -> tuple[Panel, Pictures]:  # fmt: skip
+_STATES = {
+    CONFORMS: "conforms", UNDECIDED: "undecided", VIOLATES: "violates",
+    CRASHED: "crashed", HUNG: "hung", BROKEN: "gave up", OUR_FAULT: "not judged",
+}  # fmt: skip
+
+
+def panel(program: Program, entries: Sequence[Entry], marks: Sequence[int], verdict: str, label: str = "",
+          said: str = "") -> tuple[Panel, Pictures]:  # fmt: skip
     """A run, drawn."""
-    drawn = pictures(program, entries, marks)
+    state = _STATES.get(verdict, "violates")
+    drawn = pictures(program, entries, marks, state if state in ("crashed", "hung", "gave up") else "")
     rows, left = shortened(drawn.told.rows, _ROWS)
     timeline = drawing.timeline(drawn.timeline) if drawn.timeline is not None else None
     frames = [(frame, drawing.ring(frame)) for frame in drawn.frames]
-    return Panel(label, said, bad, timeline, frames, drawn.left, rows, left), drawn
+    return Panel(label, said, state, timeline, frames, drawn.left, rows, left), drawn
 
 
 def describe_rule(card: Card, rule: Rule | None, layout: str) -> None:
@@ -122,7 +129,7 @@ def of_find(find: Find, seen: tuple[list[Entry], list[int]], file: Path) -> Card
     """The card of a find; *seen*: trace and marks of its program, which stands in *file*."""
     meta, program = find.meta, find.program
     verdict = str(meta.get("verdict", VIOLATES))
-    one, drawn = panel(program, *seen)
+    one, drawn = panel(program, *seen, verdict)
     violation = drawn.told.violation if verdict == VIOLATES else None
     rule = violation.rule if violation is not None else str(meta.get("rule", verdict))
     card = Card(find.id, *_headline(verdict, rule), message=str(meta.get("message") or meta.get("reason") or ""))
@@ -237,7 +244,7 @@ def of_outcomes(name: str, rule: str, program: Program, sides: Sequence[tuple[st
     describe_rule(card, registry().get(rule), program.layout)
     card.facts = _shape(program)
     for label, said, outcome in sides:
-        one, _ = panel(program, outcome.trace, outcome.marks, label, said, outcome.verdict in BAD)
+        one, _ = panel(program, outcome.trace, outcome.marks, outcome.verdict, label, said)
         card.panels.append(one)
         if outcome.rule == rule and outcome.violation is not None and not card.expected:
             _violation(card, outcome.violation)

@@ -11,7 +11,7 @@ from fuzz.report.frames import Frame, Timeline
 
 _GUTTER = 74  # left of a timeline
 _COLUMN, _WIDEST = 30, 72  # a step of a timeline: at least, at most
-_CHART = 460  # as wide as a timeline gets for the sake of few steps
+_CHART = 312  # as wide as a timeline gets for the sake of few steps
 _ROW = 26
 _WIDTH = 344  # of a ring: what fits on a phone
 _PLACE = 24  # height of a place of a ring

@@ -117,10 +117,15 @@ def _frozen(ring: Rings, number: int, oracle: Oracle) -> Rings:
     return twin
 
 
-def pictures(program: Program, entries: Sequence[Entry], marks: Sequence[int]) -> Pictures:
-    """All of a run that can be drawn, within bounds that don't depend on its length."""
+def pictures(program: Program, entries: Sequence[Entry], marks: Sequence[int], ended: str = "") -> Pictures:
+    """All of a run that can be drawn, within bounds that don't depend on its length.
+
+    *ended*: in a word or two, how it ended, if no rule says so: the last row is where that was.
+    """
     seen = _Seen(max(0, len(marks) - FRAMES))
     told = story.tell(program, entries, marks, seen.watch)
+    if ended and told.rows and not any(row.bad for row in told.rows):
+        told.rows[-1].bad, told.rows[-1].note = True, f"✗ {ended}"
     groups: dict[int, list[Row]] = {}
     for row in told.rows:
         groups.setdefault(row.step, []).append(row)

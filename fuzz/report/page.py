@@ -181,7 +181,9 @@ def of_finds(path: Path) -> Page:
         ("found", datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
         ("vqfuzz", " ".join(versions) or __version__),
     ]
-    sections = [card.sections[-1][1] if card.sections else card.document or card.word.lower() for card in cards]
+    sections = [
+        card.sections[-1][1] if card.sections else card.document or f"no rule: {card.word.lower()}" for card in cards
+    ]
     found = Counter(sections)
     page.heads = ["section", "finds"]
     page.summary = [(name, [found[name]]) for name in sorted(found, key=_by_number)]
@@ -190,6 +192,11 @@ def of_finds(path: Path) -> Page:
         if meta.get("options") and meta.get("target"):
             page.command = f"vqfuzz fuzz {meta['target']} {meta['options']}"
     return page
+
+
+def _place(card: Card) -> str:
+    """What a find is counted under: the section in the newest version, or how it ended if no rule says so."""
+    return card.sections[-1][1] if card.sections else card.document or f"no rule: {card.word.lower()}"
 
 
 def _table(meta: finds.Meta, name: str) -> dict[str, object]:
