@@ -21,7 +21,7 @@ from fuzz.registry import make
 from fuzz.report import aside
 from fuzz.report.matrix import conforming, matrix, table
 from fuzz.report.page import of_diff, said
-from fuzz.report.saving import check_place, put
+from fuzz.report.saving import writable, write
 from fuzz.report.text import WIDTH, quote, where
 from fuzz.status import Status, duration
 from fuzz.targets import Target
@@ -78,7 +78,7 @@ def diff(targets: tuple[str, ...], seconds: float | None, runs: int | None, seed
     asked = Asked(targets, seed, runs, seconds, layout, in_order, corpus, qemu, html, json_file)
     for place in (html, json_file):
         if place is not None:
-            check_place(place)
+            writable(place)
     gc.freeze()  # as for fuzz: what was imported lives until the end
     gc.set_threshold(20_000, 20, 20)
     with ExitStack() as open_:
@@ -196,12 +196,16 @@ class _Command:
             say("")
             say("\n".join(told(first, differ.sides)))
         lines = matrix(differ)
-        shown = [line for line in lines if not line.clean or line.differs]
-        same = len(lines) - len(shown)
+        shown = [line for line in lines if not line.clean]
+        same = sum(line.kept for line in lines)
+        untried = len(lines) - len(shown) - same
         say("")
         if shown:
             say("\n".join(f"  {line}" for line in table(shown, labels, WIDTH)))
-        say(f"  {_count(same, 'rule')} kept by all of them" + (", besides" if shown else ""))
+        say(
+            f"  {_count(same, 'rule')} kept by all of them"
+            + (f", {untried} not exercised, since not all offer what they need" if untried else "")
+        )
         say("")
         for origin in differ.flaky:
             say(f"FLAKY: {origin} differed once, and not again in {differ.times} executions")
@@ -218,14 +222,14 @@ class _Command:
     def _write(self, differ: Differ, began: datetime) -> None:
         asked = self.asked
         if asked.json is not None:
-            put(asked.json, json.dumps(facts(differ, asked), indent=2, ensure_ascii=False) + "\n")
+            write(asked.json, json.dumps(facts(differ, asked), indent=2, ensure_ascii=False) + "\n")
         if asked.html is not None:
             from fuzz.report.html import render
 
             started = began.strftime("%Y-%m-%dT%H:%M:%SZ")
             command = asked.command(max(self.drawn, 1) if asked.runs or asked.seconds else 0)
             page = of_diff(differ, command=command, seed=asked.seed, started=started, notes=self.notes)
-            put(asked.html, render(page))
+            write(asked.html, render(page))
 
 
 def told(first: Divergence, sides: list[Side]) -> list[str]:

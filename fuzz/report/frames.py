@@ -89,6 +89,7 @@ class _Seen:
 
     since: int  # the step from which on rings are kept
     rings: dict[int, dict[int, Rings]] = field(default_factory=dict)  # by step, by queue
+    before: dict[int, Rings] = field(default_factory=dict)  # before those steps
     spans: dict[tuple[int, int], list[int]] = field(default_factory=dict)  # (queue, buffer): first and last step
     alive: set[tuple[int, int]] = field(default_factory=set)  # outstanding at the last look
     order: list[int] = field(default_factory=list)  # steps of which something was seen
@@ -103,8 +104,11 @@ class _Seen:
         for key in sorted(now | self.alive):  # those that are gone are so since this step
             self.spans.setdefault(key, [step, step])[1] = step
         self.alive = now
+        frozen = {number: _frozen(ring, number, oracle) for number, ring in rings.items()}
         if step >= self.since or step == _END:
-            self.rings[step] = {number: _frozen(ring, number, oracle) for number, ring in rings.items()}
+            self.rings[step] = frozen
+        else:
+            self.before = frozen
 
 
 def _frozen(ring: Rings, number: int, oracle: Oracle) -> Rings:
@@ -130,7 +134,7 @@ def pictures(program: Program, entries: Sequence[Entry], marks: Sequence[int], e
     for row in told.rows:
         groups.setdefault(row.step, []).append(row)
     frames = _frames(told, groups, seen)
-    return Pictures(told, _timeline(program, told, groups, seen), tuple(frames[-FRAMES:]), max(0, len(groups) - FRAMES))
+    return Pictures(told, _timeline(program, told, groups, seen), tuple(frames), max(0, len(groups) - FRAMES))
 
 
 def _name(step: int) -> str:
@@ -143,8 +147,8 @@ def _frames(told: Story, groups: dict[int, list[Row]], seen: _Seen) -> list[Fram
     found: list[Frame] = []
     first = next(iter(groups), 0)
     before = [rings for step, rings in seen.rings.items() if 0 <= step < first or first == _END]
-    last = before[-1].get(number) if before else None  # as set up, if nothing was to be seen of the first step
-    for step, rows in groups.items():
+    last = before[-1].get(number) if before else seen.before.get(number)  # if nothing was to be seen of the first step
+    for step, rows in list(groups.items())[-FRAMES:]:
         last = seen.rings.get(step, {}).get(number, last)
         if last is None:
             continue

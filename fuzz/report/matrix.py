@@ -50,6 +50,11 @@ class Line:
         return len({cell.state for cell in self.cells}) > 1
 
     @property
+    def kept(self) -> bool:
+        """Whether all of them were seen to keep it."""
+        return all(cell.state == KEPT for cell in self.cells)
+
+    @property
     def clean(self) -> bool:
         """Whether nothing is said against anybody."""
         return all(cell.state in (KEPT, LACKS, UNTRIED) for cell in self.cells)
@@ -68,7 +73,7 @@ def matrix(differ: Differ) -> list[Line]:
         if not seen and (rule.status != "checked" or rule.subject in ("driver", "front-end")):
             continue
         cells = tuple(_cell(rule, side, rule.id in differ.tally.rules) for side in sides)
-        if all(cell.state in (LACKS, UNTRIED) for cell in cells):
+        if all(cell.state == LACKS for cell in cells):
             continue
         section = rule.section[spec.VERSIONS[-1]] or rule.document
         lines.append(Line(rule.id, rule.title, rule.level.value, section, cells))

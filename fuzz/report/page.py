@@ -242,7 +242,7 @@ def of_diff(differ: Differ, *, command: str, seed: int, started: str, notes: lis
     page.labels = [side.label for side in sides]
     page.found = "First divergence"
     for line in matrix(differ):
-        (page.same if line.clean and not line.differs else page.lines).append(line)
+        (page.same if line.clean else page.lines).append(line)
     _chapters(page, [*page.lines, *page.same])
     if first is not None:
         page.cards = [_divergence(differ)]
@@ -276,9 +276,11 @@ def _chapters(page: Page, lines: list[Line]) -> None:
     for line in lines:
         parts = line.section.split(", ")[0].split(".")
         name = ".".join(parts[:2]) if parts[0].isdecimal() else line.section or "no section"
-        state = "differ" if line.differs else "kept" if line.clean else "broken by all"
+        state = (
+            "kept" if line.kept else "not exercised" if line.clean else "differ" if line.differs else "broken by all"
+        )
         found.setdefault(name, Counter())[state] += 1
-    heads = ["kept", "differ", "broken by all"]
+    heads = ["kept", "differ", "broken by all", "not exercised"]
     page.heads = ["section", *heads]
     page.summary = [(name, [found[name][head] for head in heads]) for name in sorted(found, key=_by_number)]
 
