@@ -195,6 +195,41 @@ def judge(trace: Path, version: str) -> int:
 
 
 @vqfuzz.command()
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET TARGET…")
+@click.option("--time", "seconds", callback=_seconds, metavar="TIME", help="How long, such as 60s, 10m, 2h.  [60s]")
+@click.option("--runs", type=click.IntRange(1), metavar="N", help="How many generated programs.")
+@_seed("all programs")
+@click.option("--layout", type=click.Choice(["split", "packed", "both"]), help="Layout of the virtqueues.")
+@click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
+@click.option("--corpus", type=click.Path(path_type=Path), metavar="DIR",
+              help="Run the programs of DIR; generated ones behind them only with --runs or --time.")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as one page, too.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON, too.")
+@click.option("--qemu", multiple=True, metavar="COMMAND",
+              help="What starts the QEMU of qemu:DEVICE: once for all, or once for each in their order.")  # fmt: skip
+def diff(**options: Any) -> int:
+    """Run the same programs on several targets, and show where they part.
+
+    Prints who keeps which rule, and the first program on which their verdicts differ, shrunk as long as they differ
+    in the same way. Exit code 1: there is one.
+    """
+    from fuzz.commands.diffing import diff as command
+
+    return command(**options)
+
+
+@vqfuzz.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("vqfuzz.html"), show_default=True, metavar="FILE",
+              help="The page.")  # fmt: skip
+def report(run: Path, out: Path) -> int:
+    """Make one HTML page of RUN: a find's folder, a folder of finds, or a file of events (.jsonl)."""
+    from fuzz.commands.reporting import report as command
+
+    return command(run, out)
+
+
+@vqfuzz.command()
 @click.argument("target")
 @_qemu
 def probe(target: str, qemu: str) -> int:

@@ -5,6 +5,7 @@ Knows the two layouts as a reader of memory does. Knows no rule.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Union
 
 from oracles import spec
@@ -13,6 +14,16 @@ from oracles.trace import Published, SawUsed, Started, Stored
 
 COLUMNS = 8
 """Places drawn of a large ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place of a ring, as both sides left it; '' where a side wrote nothing."""
+
+    number: int
+    driver: str
+    device: str
+    fresh: bool = False  # written last
 
 
 class Split:
@@ -94,6 +105,22 @@ class Split:
         ]
         return _grid(rows, places.index(due) if due in places and wrong >= 0 else -1, f"the device was at {due}")
 
+    def view(self, middle: int) -> tuple[list[Place], str]:
+        """The places around *middle*, and what to say about the others; -1: around where the device is."""
+        places, more = _window(self.size, middle if middle >= 0 else self.idx % self.size)
+        shown = []
+        for place in places:
+            used = "id {}, len {}".format(*self.elements[place]) if place in self.elements else ""
+            shown.append(Place(place, self.heads.get(place, ""), used, place in self.recent or place in self.written))
+        return shown, more
+
+    def pointers(self) -> dict[str, tuple[int, str]]:
+        """Where driver and device go on: place, and the value in memory."""
+        return {
+            "driver": (self.available % self.size, f"avail.idx {self.available}"),
+            "device": (self.idx % self.size, f"used.idx {self.idx}"),
+        }
+
 
 class Packed:
     """A packed queue as its descriptor ring reads."""
@@ -164,6 +191,19 @@ class Packed:
         return _grid(
             rows, places.index(cursor) if cursor in places and wrong >= 0 else -1, f"the device is due at {cursor}"
         )
+
+    def view(self, middle: int) -> tuple[list[Place], str]:
+        """The places around *middle*, and what to say about the others; -1: around what was used last."""
+        places, more = _window(self.size, middle if middle >= 0 else max(self.last, 0))
+        named = [Place(at, self.supplies.get(at, ""), self.uses.get(at, ""), at == self.last) for at in places]
+        return named, more
+
+    def pointers(self) -> dict[str, tuple[int, str]]:
+        """Where driver and device go on: place, and its wrap counter if that is known."""
+        return {
+            "driver": (self.next, f"driver at {self.next}, wrap {self.wrap}"),
+            "device": (self.cursor, f"device due at {self.cursor}"),
+        }
 
 
 Rings = Union[Split, Packed]

@@ -6,7 +6,7 @@ steps. Must not know targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,14 +64,21 @@ class Story:
         return self.violation.queue if self.violation is not None else 0
 
 
-def tell(program: Program, entries: Sequence[Entry], marks: Sequence[int]) -> Story:
+#: Called after each observation, with the step that it belongs to and what is known then; nothing of it may be changed.
+Watch = Callable[[int, dict[int, Rings], Oracle], None]
+
+
+def tell(program: Program, entries: Sequence[Entry], marks: Sequence[int], watch: Watch | None = None) -> Story:
     """The story of *entries*, of which those from marks[n] on belong to step n."""
-    return _Teller(program, entries, list(marks)).tell()
+    return _Teller(program, entries, list(marks), watch).tell()
 
 
 class _Teller:
-    def __init__(self, program: Program, entries: Sequence[Entry], marks: list[int]) -> None:
+    def __init__(
+        self, program: Program, entries: Sequence[Entry], marks: list[int], watch: Watch | None = None
+    ) -> None:
         self.program = program
+        self.watch = watch
         self.entries = entries
         self.marks = marks
         self.oracle = Oracle()
@@ -95,6 +102,8 @@ class _Teller:
                     self.rings[number] = rings_for(seen)
             if number in self.rings:
                 self._see(number, queue, seen)
+            if self.watch is not None:
+                self.watch(self.step, self.rings, self.oracle)
             if violation is not None:
                 violation = replace(violation, event=index)
                 break
