@@ -293,13 +293,22 @@ class Prepared:
         return self.checker.look(self.item)
 
 
-def items(words: str, qemu: str = "", select: Sequence[str] = (), version: str = spec.VERSIONS[-1],
-          strict: bool = False) -> Iterator[Prepared]:  # fmt: skip
-    """The deterministic suite of a target; it is ended with the iteration. Raises UsageTrouble, TargetError."""
-    with opened(words, qemu) as target:
-        checker = Checker(target, Settings(version=version, strict=strict, selection=selection(select)))
-        for item in checker.items():
-            yield Prepared(item.name, item.rule, item.layout, checker, item)
+class Suite:
+    """The deterministic items of a target, for somebody else's test runner; close() ends the target.
+
+    *words* and *qemu* as on the command line; *select* as ``vqfuzz check`` takes it. Raises UsageTrouble, TargetError.
+    """
+
+    def __init__(self, words: str, qemu: str = "", select: Sequence[str] = (), version: str = spec.VERSIONS[-1],
+                 strict: bool = False) -> None:  # fmt: skip
+        settings = Settings(version=version, strict=strict, selection=selection(select))
+        self._open = opened(words, qemu)
+        checker = Checker(self._open.__enter__(), settings)
+        self.items = [Prepared(item.name, item.rule, item.layout, checker, item) for item in checker.items()]
+
+    def close(self) -> None:
+        """End what was started."""
+        self._open.__exit__(None, None, None)
 
 
-__all__ = ["Checker", "Prepared", "Settings", "checks_of", "items", "opened"]
+__all__ = ["Checker", "Prepared", "Settings", "Suite", "checks_of", "opened"]

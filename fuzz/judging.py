@@ -34,7 +34,7 @@ class Against:
         self.strict = strict
         self.target = registry.make(words, qemu)
         self._runner = Runner(self.target)
-        self._without = rules.unbound(version)
+        self._runner.unasked = rules.unbound(version)
         self._offered: int | None = None
 
     def judge(self, program: Program | Path) -> Result:
@@ -73,7 +73,7 @@ class Against:
     def _run(self, program: Program, before: tuple[Program, ...], salt: int, patient: bool = False) -> Outcome:
         # a death that shows only when the session is over is this program's: no other is run to show it
         runner, finish = self._runner, self._runner.real
-        outcome = runner.run(program, patient, salt, self._without, finish, before)
+        outcome = runner.run(program, patient, salt, finish=finish, before=before)
         runner.late = ""
         return outcome
 
@@ -95,7 +95,7 @@ class Against:
 
     def _warned(self, path: Path, program: Program, outcome: Outcome) -> Result:
         """It conforms; what it should not do is told, and with ``strict`` fails."""
-        told = [one for one in outcome.warnings if one.rule not in self._without]
+        told = outcome.warnings
         should = [one for one in told if self._level(one) is Level.SHOULD]
         if self.strict and should:
             first = should[0]

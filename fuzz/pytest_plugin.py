@@ -87,9 +87,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     against = config.stash.get(_AGAINST, None)
     if against is not None:
         against.close()
+    suite = config.stash.get(_SUITE, None)
+    if suite is not None:
+        suite.close()
 
 
 _AGAINST = pytest.StashKey["Against"]()
+_SUITE = pytest.StashKey[Any]()
 _BASELINE = pytest.StashKey["list[Expected]"]()
 
 
@@ -140,8 +144,7 @@ class _Conformance(pytest.Collector):
         config = self.config
         try:
             _baseline(config)
-            found = _items(_option(config, "vq_target"), _option(config, "vq_qemu"), config.getoption("vq_select"),
-                           _version(config), bool(config.getoption("vq_strict")))  # fmt: skip
+            found = _items(config)
             made = [_Check.from_parent(self, name=one.name, check=one) for one in found]
         except (UsageTrouble, EnvironmentTrouble, TargetError) as error:
             raise pytest.UsageError(f"vqfuzz: {error}") from None
@@ -150,11 +153,16 @@ class _Conformance(pytest.Collector):
         return made
 
 
-def _items(words: str, qemu: str, select: list[str], version: str, strict: bool) -> Iterable[Item]:
+def _items(config: pytest.Config) -> Iterable[Item]:
     """The deterministic checks, as ``vqfuzz check`` makes them."""
     from importlib import import_module
 
-    found: Iterable[Item] = import_module("fuzz.check").items(words, qemu, select, version, strict)
+    suite = import_module("fuzz.check").Suite(
+        _option(config, "vq_target"), _option(config, "vq_qemu"), config.getoption("vq_select"), _version(config),
+        bool(config.getoption("vq_strict")),
+    )  # fmt: skip
+    config.stash[_SUITE] = suite
+    found: Iterable[Item] = suite.items
     return found
 
 

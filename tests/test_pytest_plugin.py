@@ -32,14 +32,17 @@ class Item:
         report = "FAIL  " + self.rule + "\\n      what happened\\n" if self.status == "failed" else ""
         return Result(self.name, self.rule, self.layout, "conformance", self.status, message="why", report=report)
 
-def items(words, qemu, select, version, strict):
-    if words == "nothing":
-        raise UsageTrouble("no target is called 'nothing'")
-    print("asked for", words, qemu, select, version, strict, file=sys.stderr)
-    found = [Item(*one.split("=")) for one in words.partition(":")[2].split(",")]
-    return [one for one in found if not select or one.rule in select]
+class Suite:
+    def __init__(self, words, qemu, select, version, strict):
+        if words == "nothing":
+            raise UsageTrouble("no target is called 'nothing'")
+        print("asked for", words, qemu, select, version, strict, file=sys.stderr)
+        found = [Item(*one.split("=")) for one in words.partition(":")[2].split(",")]
+        self.items = [one for one in found if not select or one.rule in select]
+    def close(self):
+        print("the target is ended", file=sys.stderr)
 
-sys.modules["fuzz.check"] = types.SimpleNamespace(items=items)
+sys.modules["fuzz.check"] = types.SimpleNamespace(Suite=Suite)
 """
 ALL = "fake:INO-ORDER/split=passed,INO-ORDER/packed=failed,P-DESC-RO/packed=not offered,S-AVAIL-RO/split=undecided"
 #: Conforms, though the device holds buffers back; a device that hands back the younger one first does not.

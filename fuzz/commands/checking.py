@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fuzz import __version__, finds
+from fuzz import baseline as baselines
 from fuzz.check import SECONDS, Checker, Settings, opened
 from fuzz.commands.fuzzing import say
-from fuzz.commands.reporting import Reports, deliver, prepare
 from fuzz.plan import Item, selection
-from fuzz.report import summary
+from fuzz.report import files, outputs, summary
 from fuzz.report.text import quote
 from fuzz.results import FAILED, UNDECIDED, Run
 from fuzz.status import Status
@@ -25,8 +27,10 @@ def command(target: str, select: tuple[str, ...], version: str, strict: bool, se
     """Run everything; returns the exit code."""
     settings = Settings(1 if seed is None else seed, version, strict, SECONDS if seconds is None else seconds,
                         out=out, everything=everything, words=select, selection=selection(select))  # fmt: skip
-    reports = Reports(junit, sarif, json, html, github, write_baseline)
-    accepted = prepare(reports, baseline)
+    named = {"junit": junit, "sarif": sarif, "jsonl": json, "html": html, "write-baseline": write_baseline}
+    paths = {option: path for option, path in named.items() if path is not None}
+    outputs.check(paths)
+    expected = baselines.load(baseline) if baseline is not None else []
     finds.check(out)
     with opened(target, qemu) as made:
         status = Status()
@@ -38,15 +42,36 @@ def command(target: str, select: tuple[str, ...], version: str, strict: bool, se
         say(f"vqfuzz {__version__} · check {target} · VIRTIO {version} · seed {settings.seed}")
         interrupted = _run(checker, run, status)
         run.describe = made.describe()
-    run.notes += [f"warning {rule}: suspicious, but no failure by itself; seen {count} times"
+    run.notes += [f"{rule} was suspected {count} times, which is no failure (vqfuzz rules {rule})"
                   for rule, count in sorted(checker.warned.items())]  # fmt: skip
-    if accepted is not None:
-        accepted.apply(run, target, date.today())
     run.code = INTERRUPTED if interrupted else code_of(run)
-    say(summary.render(run))
-    deliver(run, reports)
+    if baseline is not None:
+        run = baselines.apply(run, expected, datetime.now(UTC).date())
+    _deliver(run, paths, expected, github)
     say(f"again: {run.command}")
     return run.code
+
+
+def _deliver(run: Run, paths: dict[str, Path], expected: list[baselines.Expected], github: bool) -> None:
+    """The summary, then every report that was asked for. Raises EnvironmentTrouble."""
+    say(summary.render(run).rstrip("\n"))
+    draft = paths.pop("write-baseline", None)
+    if draft is not None:
+        files.write(draft, baselines.draft(run, expected))
+        say(f"{draft}: fill in the reasons, or it will not be read")
+    outputs.write(run, paths)
+    if github:
+        _annotate(run)
+
+
+def _annotate(run: Run) -> None:
+    """What GitHub Actions shows beside the code, and as the summary of the step."""
+    from fuzz.report import github
+
+    sys.stdout.write(github.annotate(run))
+    page = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    if page:
+        files.append(Path(page), github.summary(run))
 
 
 def _run(checker: Checker, run: Run, status: Status) -> bool:

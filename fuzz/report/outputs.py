@@ -15,7 +15,12 @@ from fuzz.results import Run
 from fuzz.trouble import UsageTrouble
 
 #: Options, and the modules whose ``render(run)`` makes the text; imported when one is wanted.
-FORMATS = {"junit": "fuzz.report.junit", "sarif": "fuzz.report.sarif", "jsonl": "fuzz.report.jsonl"}
+FORMATS = {
+    "junit": "fuzz.report.junit",
+    "sarif": "fuzz.report.sarif",
+    "jsonl": "fuzz.report.jsonl",
+    "html": "fuzz.report.run_page",
+}
 
 
 def check(paths: Mapping[str, Path]) -> None:
