@@ -268,6 +268,11 @@ def test_json_lines_are_valid_and_come_back_as_the_same_run() -> None:
     assert json.loads(text.splitlines()[-1])["failures"] == 3
 
 
+def test_json_lines_lose_nothing_of_a_number() -> None:
+    told = replace(EMPTY, seconds=1 / 3, results=[result("INO-ORDER/split", "passed", seconds=2 / 3)])
+    assert jsonl.load(jsonl.render(told), "x") == told
+
+
 def test_the_schema_of_json_lines_knows_every_field_and_status() -> None:
     schema = json.loads(EVENTS.read_text(encoding="utf-8"))["$defs"]
     event = json.loads(jsonl.line(run().results[0]))
@@ -377,7 +382,7 @@ def test_all_outputs_are_checked_before_and_written_after(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
     outputs.write(run(), paths)
     assert {one.name for one in tmp_path.iterdir()} == {path.name for path in paths.values()}
-    assert (tmp_path / "report.junit").read_text(encoding="utf-8") == junit.render(run())
+    assert (tmp_path / "report.junit").read_bytes() == junit.render(run()).encode()
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentTrouble, match="file/x can't be written"):
         outputs.check({"junit": tmp_path / "file" / "x"})
