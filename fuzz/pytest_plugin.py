@@ -185,9 +185,9 @@ class _Check(pytest.Item):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
-    def reportinfo(self) -> tuple[str, int | None, str]:
+    def reportinfo(self) -> tuple[Path, int | None, str]:
         """Not in any file."""
-        return "vqfuzz", None, self.name
+        return self.session.path / "vqfuzz", None, self.name
 
 
 def _end(config: pytest.Config, result: Result) -> None:

@@ -247,6 +247,14 @@ def test_summary_counts_accepted_deviations_by_reason() -> None:
     assert max(map(len, text.splitlines())) <= summary.WIDTH
 
 
+def test_what_is_not_offered_is_told_with_its_reasons() -> None:
+    found = [result(f"R{number}/packed", "not offered", message="no packed ring") for number in range(3)]
+    found.append(result("R9/split", "not offered", message="no in_order"))
+    told = replace(EMPTY, results=found)
+    assert "not offered  3 × no packed ring\nnot offered  1 × no in_order\n" in summary.render(told)
+    assert "### Not offered\n\n- 3 × no packed ring\n- 1 × no in&#95;order\n" in github.summary(told)
+
+
 def test_chapters_have_the_numbers_of_the_version_asked_for() -> None:
     assert kinds.heading("2.7", "1.1") == "2.7 Packed Virtqueues"
     assert kinds.heading("2.7", "1.4") == "2.7 Split Virtqueues"
