@@ -239,9 +239,9 @@ class Device:
             result = self._against().judge(chosen)
             _end(self._config, result)
         except NonconformingError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         except (UsageTrouble, EnvironmentTrouble, TargetError) as error:
-            pytest.fail(f"vqfuzz: {error}", pytrace=False)
+            raise pytest.fail.Exception(f"vqfuzz: {error}", pytrace=False) from None
         return result
 
     def _against(self) -> Against:
