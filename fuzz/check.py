@@ -101,7 +101,8 @@ class Checker:
         if outcome.verdict == UNDECIDED_VERDICT:
             return self._result(item, UNDECIDED, message=outcome.reason)
         if outcome.verdict not in BAD:
-            return self._result(item, PASSED)
+            told = "".join(f"{one.rule}  {one.message}\n" for one in outcome.warnings)
+            return replace(self._result(item, PASSED), report=told)
         if item.check is not None:
             return self._failed_check(item, outcome)
         return self._failed(item, outcome, patient)

@@ -45,12 +45,12 @@ class Against:
             program, before = find.program, find.before
         missing = self._missing(program)
         if missing:
-            return self._result(path, program, NOT_OFFERED, message=f"{self.words} does not offer {missing}")
-        outcome = self._decide(program, before)
+            return self._result(path, program, NOT_OFFERED, message=missing)
+        outcome, patient = self._decide(program, before)
         if outcome.verdict == OPEN:
             return self._result(path, program, UNDECIDED, message=outcome.reason or "only a wait expired")
         if outcome.verdict in BAD:
-            return self._found(path, program, before, outcome)
+            return self._found(path, program, before, outcome, patient)
         return self._warned(path, program, outcome)
 
     def close(self) -> None:
@@ -58,17 +58,22 @@ class Against:
         self.target.close()
 
     def _missing(self, program: Program) -> str:
-        """Features that the program negotiates and the target lacks, by name."""
+        """Why the program can't be run on this target, or ''."""
+        device = self.target.limits.device
+        if program.device != device:  # what is nonsense to a device may be dropped by it
+            return f"the program is for a device of class {program.device}, and {self.words} is of class {device}"
         if self._offered is None:
             self._offered = self.target.probe().features
         wanted = program.features | (spec.RING_PACKED if program.layout == spec.PACKED else 0)
-        return " ".join(spec.feature_names(wanted & ~self._offered))
+        names = " ".join(spec.feature_names(wanted & ~self._offered))
+        return f"{self.words} does not offer {names}" if names else ""
 
-    def _decide(self, program: Program, before: tuple[Program, ...]) -> Outcome:
+    def _decide(self, program: Program, before: tuple[Program, ...]) -> tuple[Outcome, bool]:
+        """What comes of it, and whether only a long wait showed that."""
         outcome = self._run(program, before, 0)
         if outcome.verdict == OPEN:
-            outcome = self._run(program, before, 0, patient=True)
-        return outcome
+            return self._run(program, before, 0, patient=True), True
+        return outcome, False
 
     def _run(self, program: Program, before: tuple[Program, ...], salt: int, patient: bool = False) -> Outcome:
         # a death that shows only when the session is over is this program's: no other is run to show it
@@ -77,8 +82,9 @@ class Against:
         runner.late = ""
         return outcome
 
-    def _found(self, path: Path, program: Program, before: tuple[Program, ...], outcome: Outcome) -> Result:
-        seen = sum(self._again(program, before, outcome, salt) for salt in range(1, AGAIN + 1))
+    def _found(self, path: Path, program: Program, before: tuple[Program, ...], outcome: Outcome,
+               patient: bool) -> Result:  # fmt: skip
+        seen = sum(self._again(program, before, outcome, salt, patient) for salt in range(1, AGAIN + 1))
         if not seen:
             said = f"{outcome.rule} was seen once, and not again in {AGAIN} executions"
             return self._result(path, program, UNDECIDED, rule=outcome.rule, message=said)
@@ -89,8 +95,8 @@ class Against:
         said = violation.message if violation is not None else outcome.reason
         return self._result(path, program, FAILED, outcome.rule, said, text, f"{seen}/{AGAIN}")
 
-    def _again(self, program: Program, before: tuple[Program, ...], outcome: Outcome, salt: int) -> bool:
-        other = self._run(program, before, salt)
+    def _again(self, program: Program, before: tuple[Program, ...], outcome: Outcome, salt: int, patient: bool) -> bool:
+        other = self._run(program, before, salt, patient)
         return other.rule == outcome.rule and other.verdict in BAD
 
     def _warned(self, path: Path, program: Program, outcome: Outcome) -> Result:

@@ -193,9 +193,9 @@ class _Check(pytest.Item):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
-    def reportinfo(self) -> tuple[str, int | None, str]:
+    def reportinfo(self) -> tuple[Path, int | None, str]:
         """Not in any file."""
-        return "vqfuzz", None, self.name
+        return self.session.path / "vqfuzz", None, self.name
 
 
 def _end(config: pytest.Config, result: Result) -> None:
@@ -247,9 +247,9 @@ class Device:
             result = self._against().judge(chosen)
             _end(self._config, result)
         except NonconformingError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         except (UsageTrouble, EnvironmentTrouble, TargetError) as error:
-            pytest.fail(f"vqfuzz: {error}", pytrace=False)
+            raise pytest.fail.Exception(f"vqfuzz: {error}", pytrace=False) from None
         return result
 
     def _against(self) -> Against:

@@ -78,7 +78,15 @@ def test_what_is_not_offered_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert (result.status, result.message) == ("not offered", "model does not offer in_order")
     packed = encoding.load("virtqueue-program 1\nqueue packed 4\nfeatures version_1\nsupply in:1\nnotify\n")
     assert against.judge(packed).message == "model does not offer packed"
+    blk = encoding.load("virtqueue-program 1\ndevice blk\nqueue split 4\nfeatures version_1\nsupply flush\nnotify\n")
+    assert against.judge(blk).message == "the program is for a device of class blk, and model is of class any"
     assert against.asked == []
+
+
+def test_what_only_a_long_wait_shows_is_waited_for_again() -> None:
+    against = Faked(Outcome(UNDECIDED), *[Outcome(VIOLATES, Violation("VQ-LIVE", "b0 never came"))] * (1 + AGAIN))
+    assert against.judge(PROGRAM).reproduced == f"{AGAIN}/{AGAIN}"
+    assert [patient for _, patient in against.asked] == [False] + [True] * (1 + AGAIN)
 
 
 def test_a_should_is_told_and_fails_only_when_strict() -> None:
@@ -106,9 +114,10 @@ def test_rules_that_a_version_does_not_have_are_not_asked() -> None:
 def test_a_real_target_is_asked_what_it_offers_and_judged() -> None:
     against = Against("qemu-storage-daemon")
     try:
-        assert against.judge(PROGRAM).message == "qemu-storage-daemon does not offer in_order"
-        head = "virtqueue-program 1\ndevice blk\nqueue split 4\nfeatures version_1\n"
-        result = against.judge(encoding.load(head + "supply read sector=0 length=512\nnotify\n"))
+        text = "virtqueue-program 1\ndevice blk\nqueue split 4\nfeatures {}\nsupply read sector=0 length=512\nnotify\n"
+        lacking = against.judge(encoding.load(text.format("version_1 in_order")))
+        assert lacking.message == "qemu-storage-daemon does not offer in_order"
+        result = against.judge(encoding.load(text.format("version_1")))
         assert (result.status, result.message) == ("passed", "")
     finally:
         against.close()

@@ -97,7 +97,7 @@ def test_each_rule_and_layout_is_an_item_that_ends_as_its_result(run: Pytest) ->
 def test_a_failure_is_the_report_and_no_traceback(run: Pytest) -> None:
     done = run(f"--vq-target={ALL}", "-rs")
     assert "FAIL  INO-ORDER\n      what happened\n" in done.stdout
-    assert "Traceback" not in done.stdout
+    assert not re.search("Traceback|During handling", done.stdout)
     assert "pytest_plugin.py:" not in done.stdout.partition("short test summary")[0]
     assert "not offered: why" in done.stdout
     assert "undecided: why" in done.stdout
@@ -160,13 +160,12 @@ def test_wrong_usage_is_one_line(run: Pytest, args: list[str], said: str) -> Non
 def test_a_target_that_is_gone_fails_with_one_line(run: Pytest) -> None:
     done = run("--vq-target=fake:INO-ORDER/split=gone")
     assert "the target can't be used: ./dev can't be started" in done.stdout
-    assert "Traceback" not in done.stdout
+    assert not re.search("Traceback|During handling", done.stdout)
 
 
 def test_items_run_beside_xdist(run: Pytest) -> None:
-    for how in ("load", "loadgroup"):
-        done = run(f"--vq-target={ALL}", "-n2", "--dist", how, plugins=("xdist",))
-        assert "1 failed, 1 passed, 2 skipped" in done.stdout, done.stdout + done.stderr
+    done = run(f"--vq-target={ALL}", "-n2", plugins=("xdist",))
+    assert "1 failed, 1 passed, 2 skipped" in done.stdout, done.stdout + done.stderr
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------
@@ -233,7 +232,7 @@ def test_a_program_that_finds_something_fails_with_the_report(run: Pytest, own: 
     assert re.search(r"^FAIL  INO-\S+ ", done.stdout, re.MULTILINE)
     assert "Minimal program" in done.stdout or "  Program" in done.stdout
     assert "reproduced 5/5" in done.stdout
-    assert "Traceback" not in done.stdout
+    assert not re.search("Traceback|During handling", done.stdout)
 
 
 def test_the_body_of_a_test_does_not_run_when_its_program_failed(run: Pytest, own: Path) -> None:
@@ -263,4 +262,4 @@ def test_a_program_that_cannot_be_read_is_one_line(run: Pytest, own: Path, text:
     (own / "test_own.py").write_text(text)
     done = run()
     assert said in done.stdout
-    assert "Traceback" not in done.stdout
+    assert not re.search("Traceback|During handling", done.stdout)

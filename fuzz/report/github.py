@@ -82,6 +82,9 @@ def summary(run: Run) -> str:
         _list("Accepted", accepted),
         _list("Undecided", [_line(one) for one in run.results if one.status == UNDECIDED]),
     ]
+    parts += [
+        _list("Not offered", [f"{times} × {_text(reason)}" for reason, times in kinds.lacking(run.results).items()])
+    ]
     parts += [_list("Notes", [_text(note) for note in run.notes]), f"Again: {_code(run.command)}\n"]
     room = LONGEST - sum(len(part.encode()) for part in parts)
     return "\n".join(part for part in [*parts[:3], *_failures(failures, room), *parts[3:]] if part)

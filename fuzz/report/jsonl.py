@@ -43,7 +43,7 @@ def tail(run: Run) -> str:
     """The last line: what it came to."""
     counts = kinds.count(run.results)
     return _line({
-        "event": "summary", "code": run.code, "seconds": round(run.seconds, 3), "results": len(run.results),
+        "event": "summary", "code": run.code, "seconds": run.seconds, "results": len(run.results),
         "failures": len(run.failures()), "counts": {name: counts[name] for name in kinds.KINDS if counts[name]},
         "notes": run.notes,
     })  # fmt: skip

@@ -80,6 +80,11 @@ def count(found: Iterable[Result]) -> Counter[str]:
     return Counter(kind(result) for result in found)
 
 
+def lacking(found: Iterable[Result]) -> Counter[str]:
+    """Why results were not looked at: reasons, and of how many."""
+    return Counter(sentence(one) for one in found if one.status == results.NOT_OFFERED)
+
+
 def sentence(result: Result) -> str:
     """What happened, in one line; never empty."""
     said = " ".join(printable(result.message).split()) or result.title or result.status

@@ -26,6 +26,7 @@ def render(run: Run) -> str:
         _found("warning", [one for one in run.results if kinds.warns(one)]),
         _found("undecided", [one for one in run.results if one.status == UNDECIDED]),
         _accepted(run.results),
+        _lacking(run.results),
         [line for note in run.notes for line in _wrapped(note, "note  ", "      ")],
         _wrapped(_last(run), "", "  "),
     ]
@@ -80,6 +81,13 @@ def _accepted(found: Sequence[Result]) -> list[str]:
     lines: list[str] = []
     for (rule, reason), times in counts.items():
         lines += _wrapped(f"{rule}: {times} × {reason}", "accepted  ", "          ")
+    return lines
+
+
+def _lacking(found: Sequence[Result]) -> list[str]:
+    lines: list[str] = []
+    for reason, times in kinds.lacking(found).items():
+        lines += _wrapped(f"{times} × {reason}", "not offered  ", "             ")
     return lines
 
 
