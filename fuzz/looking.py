@@ -27,9 +27,13 @@ class Undecided(Exception):
 class Looking(Evidence):
     """The receiving half of a queue's driver."""
 
-    def suppress(self, mode: str, ahead: int) -> None:
+    def suppress(self, mode: str, ahead: int, junk: bool = False) -> None:
         """Write our event suppression words, then look at the ring, as a driver must (2.7.7, 2.8.22)."""
-        self.shown = self.ring.suppress(mode, ahead, self.oracle.reader.position())
+        ring, position = self.ring, self.oracle.reader.position()
+        if isinstance(ring, packed_rings.DriverRing):
+            self.shown = (*ring.suppress(mode, ahead, position), False)
+        else:
+            self.shown = (*ring.suppress(mode, ahead, position, junk), junk)
         self.feed(Suppressed(*self.shown))
         if not self.driver.listening:
             with self.driver.fence:

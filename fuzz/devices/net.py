@@ -18,6 +18,7 @@ from fuzz.choices import Choices
 from fuzz.devices import Message
 from fuzz.program import Limits, Request
 
+FULL, TOGETHER = "DT-NET-MRG-FULL", "DT-NET-MRG-TOGETHER"  # rules for frames in several buffers (5.1.6.4.1)
 HEADER = 12  # bytes of virtio_net_hdr with VERSION_1 (5.1.6)
 _NET_HEADER = struct.Struct("<BBHHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset, num_buffers
 MIN_FRAME = 54  # Ethernet, IP and UDP headers, then what tells frames apart
@@ -178,10 +179,11 @@ class Device:
             return Message(bytes(HEADER) + data, 0)
         if request.kind == "room":
             room = max(fields.get("length", MIN_ROOM), HEADER if self._merges else MIN_ROOM)
-            return Message(b"", room, partial(self._received, buffer), completes=False)
+            check = partial(self._received, buffer)
+            return Message(b"", room, check, completes=False, together=self._all_there)
         group, command, bit, _ = _CONTROLS[request.kind]
-        check: Callable[[int, bytes], str] = _acknowledged if self._control >> bit & 1 else _answered
-        return Message(bytes((group, command)) + _data(request.kind, fields), 1, check)
+        acknowledged: Callable[[int, bytes], str] = _acknowledged if self._control >> bit & 1 else _answered
+        return Message(bytes((group, command)) + _data(request.kind, fields), 1, acknowledged)
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
@@ -213,7 +215,12 @@ class Device:
         if len(data) == room:
             return ""
         missing, self._missing = self._missing, 0
-        return f"{room - len(data)} bytes are left, and yet {missing} more buffers belong to the frame (5.1.6.4.1)"
+        return f"{FULL}: {room - len(data)} bytes are left, and yet {missing} more buffers belong to the frame"
+
+    def _all_there(self) -> str:
+        """A frame's buffers are used together (5.1.6.4.1): none may be missing when those that came were checked."""
+        missing, self._missing = self._missing, 0
+        return f"{TOGETHER}: {missing} more buffers belong to the frame, and are not used" if missing else ""
 
     def _frame(self, data: bytes) -> str:
         """What is wrong with a whole frame that came, or ''."""
