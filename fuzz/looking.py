@@ -209,7 +209,7 @@ class Looking(Evidence):
         """The device had its chance: a log shows that it is idle, or we waited for long enough."""
         listening = self.driver.listening
         final = listening or self.driver.patient
-        owed = not self.session.holding(self.number) and (listening or self.owed() > 0)
+        owed = not self.session.holding(self.number) and self.owed() > 0
         self.feed(Idle(final, owed))
 
     def linger(self, seconds: float) -> None:

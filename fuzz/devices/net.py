@@ -105,6 +105,7 @@ class Device:
         self._parts: list[bytes] = []  # of a frame of which buffers are still missing
         self._missing = 0
         self._next = -1  # buffer that has the next part
+        self._spoilt = False  # something was said of that frame already
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -203,6 +204,7 @@ class Device:
         if self._num_buffers and (not buffers if self._merges else buffers != 1):
             return f"num_buffers {buffers} with{'' if self._merges else 'out'} MRG_RXBUF (5.1.6.4.1)"
         self._parts.clear()
+        self._spoilt = False
         self._missing = buffers - 1 if self._merges else 0
         return self._part(buffer, data[HEADER:used], len(data) - HEADER)
 
@@ -211,16 +213,18 @@ class Device:
         self._parts.append(data)
         self._next = buffer + 1
         if not self._missing:
-            return self._frame(b"".join(self._parts))
-        if len(data) == room:
+            return "" if self._spoilt else self._frame(b"".join(self._parts))
+        if len(data) == room or self._spoilt:
             return ""
-        missing, self._missing = self._missing, 0
-        return f"{FULL}: {room - len(data)} bytes are left, and yet {missing} more buffers belong to the frame"
+        self._spoilt = True
+        return f"{FULL}: {room - len(data)} bytes are left, and yet {self._missing} more buffers belong to the frame"
 
     def _all_there(self) -> str:
         """A frame's buffers are used together (5.1.6.4.1): none may be missing when those that came were checked."""
-        missing, self._missing = self._missing, 0
-        return f"{TOGETHER}: {missing} more buffers belong to the frame, and are not used" if missing else ""
+        if not self._missing or self._spoilt:
+            return ""
+        self._spoilt = True
+        return f"{TOGETHER}: {self._missing} more buffers belong to the frame, and are not used"
 
     def _frame(self, data: bytes) -> str:
         """What is wrong with a whole frame that came, or ''."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, QueueConfig, TargetError
@@ -160,12 +161,12 @@ class ModelSession:
 
 
 class Model:
-    """The target ``model[:fault]``."""
+    """The target ``model[:fault]``. *mended*: the device that has the fault, without it."""
 
     role = "device"
     limits = Limits(levers=LEVERS, empty_elements=True)
 
-    def __init__(self, fault: str = "") -> None:
+    def __init__(self, fault: str = "", mended: bool = False) -> None:
         self.name = f"model:{fault}" if fault else "model"
         self._raw = bytearray(MEMORY)
         self.starts = 0
@@ -181,9 +182,9 @@ class Model:
                     f"model has no fault {fault!r}; the nearest is {close[0]!r} ("
                     f"vqfuzz targets lists all {len(FAULTS)})"
                 )
-            self.fault = FAULTS[fault]
-            self.engine = self.fault.engine
-            self.limits = Limits(levers=LEVERS, empty_elements=True)
+            found = self.fault = FAULTS[fault]
+            self.engine = found.base if mended else found.engine
+            self.limits = replace(self.limits, device=found.device, queues=found.queues, hints=found.hints)
 
     def open(self) -> ModelSession:
         """A new device; its memory is reused, and as dirty as a real machine's."""
