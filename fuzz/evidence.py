@@ -60,7 +60,7 @@ class Evidence:
 
     def feed(self, observation: Observation) -> None:
         """Record an observation and have it judged; scan what it completes. Raises Broken."""
-        if self.oracle.doubted >= 0 and not isinstance(observation, Changed | Scanned):
+        if self.split and self.oracle.doubted >= 0 and not isinstance(observation, Changed | Scanned):
             self._look_again(self.oracle.doubted)
         if self.judge:
             self.trace.append((self.number, observation))

@@ -246,7 +246,8 @@ class QueueOracle:
     def _changed(self, seen: Changed) -> Violation | None:
         if self._dead:
             return self._activity(f"memory at {seen.address:#x} changed to {seen.data[:8].hex()}", seen.address)
-        if self._doubt is not None and self._doubt.buffer and self._doubt.buffer.part(seen.address):
+        doubted = self._doubt.buffer if self._doubt is not None and isinstance(self.reader, split.Reader) else None
+        if doubted is not None and doubted.part(seen.address):
             self._doubt = None  # it is being finished now: late, and not left out
         case = self.reader.stray(seen.address, seen.data)
         return self._judge(case) if case else None

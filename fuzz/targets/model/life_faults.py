@@ -78,25 +78,25 @@ class _Keeps(Engine):
 
 
 plant(
-    "notifies-before-it-is-live",
+    "notifies-early",
     "a notification is sent before the queue is live",
     ("ST-NO-EARLY-USE", "RST-QUIET", "VQR-QUIET"),
     _Before,
 )
 plant(
-    "notifies-after-a-reset",
+    "notifies-after-reset",
     "what was under way at a device reset is announced after it",
     ("RST-QUIET",),
     _Late,
 )
 plant(
-    "notifies-after-a-queue-reset",
+    "notifies-after-queue-reset",
     "what was under way at a queue reset is announced after it",
     ("VQR-QUIET",),
     _LateOnOne,
 )
 plant(
-    "fills-after-a-reset",
+    "fills-after-reset",
     "buffers fetched before a device reset are filled after it",
     ("VQ-NOT-LIVE",),
     _Fills,

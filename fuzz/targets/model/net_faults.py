@@ -36,6 +36,6 @@ def _one_by_one(engine: Network, last: bool) -> None:
 
 
 _plant("last-byte-changed", "the last byte of a frame comes in changed", "VQ-DATA", frame=_changed)
-_plant("merged-buffers-not-filled", "buffers of a merged frame are not filled", "DT-NET-MRG-FULL", share=_half)
-_plant("merged-buffers-one-by-one", "buffers of a merged frame become visible one by one", "DT-NET-MRG-TOGETHER",
+_plant("merged-not-filled", "buffers of a merged frame are not filled", "DT-NET-MRG-FULL", share=_half)
+_plant("merged-one-by-one", "buffers of a merged frame become visible one by one", "DT-NET-MRG-TOGETHER",
        visible=_one_by_one)  # fmt: skip

@@ -45,6 +45,7 @@ def _in_one_step(engine: Engine, advance: bool) -> None:
 def _failed_ahead(engine: Engine, advance: bool) -> None:
     failed = [job for job in engine.finished if job.capacity and not job.asked and job.serial in engine.filled]
     for job in failed if engine.in_order else ():
+        engine.oldest += job.serial == engine.oldest
         engine.hand_back([engine.filled.pop(job.serial)], advance)
     Engine.flush(engine, advance)
 
@@ -118,7 +119,7 @@ class _Unasked(Engine):
 
 
 plant(
-    "batch-before-its-buffers",
+    "batch-before-buffers",
     "a batch is published before its buffers, but for the last, are written",
     ("INO-BATCH-TIME", "INO-SKIP-FULL"),
     _Early,
@@ -133,7 +134,7 @@ plant(
     ON,
 )
 plant(
-    "entries-counted-in-batches",
+    "entries-counted",
     "split IN_ORDER: used idx moves by the entries of indirect tables, not by buffers",
     ("INO-S-IND-SLOT", "INO-BATCH-BOUND", "INO-S-BATCH-ID", "INO-RESTART", "VQR-STATE"),
     engine_with({"batch_count": _entries}),

@@ -57,7 +57,7 @@ def _straight(ring: Split, offset: int, entries: int, readable: list[Extent], wr
 plant(
     "one-readable-piece",
     "of a chain in the ring only the first readable element is read",
-    ("S-FRAMING", "S-IND-TAIL", "S-IND-WRITE-IGN", "P-DEV-LIST-ORDER"),
+    ("S-FRAMING", "S-IND-TAIL", "S-IND-WRITE-IGN"),
     engine_with(own={"answer": _one_piece}),
     SPLIT,
 )
@@ -70,7 +70,7 @@ plant(
     features=spec.INDIRECT_DESC,
 )
 plant(
-    "table-without-what-is-before",
+    "only-the-table",
     "split: what a chain has before its indirect table is not read",
     ("S-IND-TAIL", "S-IND-WRITE-IGN"),
     engine_with({"walk_table": _table_only}),
@@ -135,7 +135,7 @@ plant(
     features=spec.INDIRECT_DESC,
 )
 plant(
-    "takes-out-of-the-available-ring",
+    "clears-available-ring",
     "split: entries of the available ring are overwritten once they were read",
     ("S-AVAIL-RO",),
     engine_with({"head": _taken_out}),
@@ -319,7 +319,7 @@ plant(
     features=spec.EVENT_IDX,
 )
 plant(
-    "trusts-the-notification",
+    "trusts-notifications",
     "split: a notification counts as an available buffer",
     ("S-AN-DEV-SPUR", *LIVE, "S-USED-ID", "S-USED-ONCE", "S-USED-IDX-BOUND", "INO-RESTART", "VQR-STATE", "VQ-OOB",
      "S-USED-LEN-WRITTEN", "S-USED-LEN-MAX", "INO-ORDER", "S-FRAMING", "INO-BATCH-BOUND", "VU-BASE-SPLIT",
