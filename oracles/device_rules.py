@@ -202,7 +202,7 @@ def _used_flags(case: Case) -> str | None:
 
 @rule("P-EV-VAL-DEV", "event")
 def _packed_flags(case: Case) -> str | None:
-    return f"device event flags is {case.flags}" if case.what == "flags" else None
+    return f"device event flags is {case.flags}" if case.what == "flags" and _packed(case) else None
 
 
 @rule("P-EV-OFF-RANGE", "event")
