@@ -59,6 +59,21 @@ def test_fails_if_the_clean_model_is_accused(monkeypatch, capsys):
     assert "ACCUSED" in capsys.readouterr().out
 
 
+def test_the_clean_model_is_never_accused_in_any_small_program():
+    seen = []
+    count, accused = selftest.exhaustive_clean(5, seen.append)
+    assert accused == []
+    assert seen == list(range(count))
+    assert count > 2500
+
+
+def test_an_accusation_in_a_small_program_is_told(monkeypatch):
+    monkeypatch.setattr(Model, "open", _faulty)
+    count, accused = selftest.exhaustive_clean(2, lambda done: None)
+    assert 0 < len(accused) <= count
+    assert {text.split(":")[0] for text in accused} == {"S-USED-LEN-MAX", "P-USED-LEN"}
+
+
 def test_dropping_a_rule_shows_what_else_finds_a_fault(monkeypatch):
     row = selftest.examine(FAULTS["a05"], 1)
     lost = selftest.Row(FAULTS["a16"], "P-USED-ORDER")

@@ -12,7 +12,6 @@ from fuzz.targets.model.planting import ON, SPLIT, Chains, Split, engine_with, p
 from oracles import spec
 
 _WARNED = "it is warned of only, and a search takes what is accused"
-_PAIR = "it takes two queues, and random programs for the reference device have one"
 _ORDER = ("INO-ORDER", "INO-S-BATCH-IDX", "INO-SKIP-FULL")
 
 
@@ -56,7 +55,7 @@ plant(
     ("INO-PER-QUEUE", "INO-LIVE"),
     engine_with(own={"window": _patient_window}),
     in_order=ON,
-    apart=_PAIR,
+    queues=2,
 )
 plant(
     "second-queue-unordered",
@@ -64,7 +63,7 @@ plant(
     ("INO-OFFER", *_ORDER),
     engine_with(own={"flush": _ordered_on_the_first}),
     in_order=ON,
-    apart=_PAIR,
+    queues=2,
 )
 plant(
     "failed-ahead",

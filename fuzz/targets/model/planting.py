@@ -50,9 +50,10 @@ def plant(
     in_order: tuple[bool, ...] = (False, True),
     features: int = 0,
     apart: str = "",
+    queues: int = 1,
 ) -> None:
     """Enter a fault under *name*: what is wrong, the rules that fit, and the device that has it."""
-    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, apart=apart)
+    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, apart=apart, queues=queues)
 
 
 def engine_with(
