@@ -141,7 +141,7 @@ def simpler(step: Step) -> Iterator[Step]:
         if step.mode != "enable":
             yield Suppress("enable", 0, step.queue)
         for ahead in _down(step.ahead, 0):
-            yield Suppress(step.mode, ahead, step.queue)
+            yield Suppress(step.mode, ahead, step.queue, step.junk)
     elif isinstance(step, QueueReset):
         yield Reset()
         if step.size:

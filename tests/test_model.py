@@ -10,9 +10,10 @@ from fuzz.driver_side import run
 from fuzz.encoding import load
 from fuzz.generate import exhaustive, nth
 from fuzz.program import Limits, Program
+from fuzz.proof.ring import planted
 from fuzz.targets import QueueConfig, TargetError
 from fuzz.targets.model import ADDRESS, LEVERS, OFFERED, Model
-from fuzz.targets.model.faults import FAULTS
+from fuzz.targets.model.faults import FAULTS, Fault
 from fuzz.verdict import CONFORMS, VIOLATES, Outcome
 from oracles import spec
 from oracles.oracle import judge
@@ -119,10 +120,17 @@ def test_fault_is_named(fault: str, head: str, steps: str, rule: str) -> None:
 
 
 def test_every_fault_has_a_minimal_program() -> None:
-    assert {fault for fault, *_ in MINIMAL} == set(FAULTS)
-    assert {fault: sorted({made.split()[0] for name, made, *_ in MINIMAL if name == fault}) for fault in FAULTS} == {
-        name: sorted(fault.layouts) for name, fault in FAULTS.items()
+    """Here, or in the corpus of rules (test_proof_ring)."""
+    here = {fault for fault, *_ in MINIMAL}
+    assert here | {row.fault for row in planted()} == set(FAULTS)
+    assert {fault: sorted({made.split()[0] for name, made, *_ in MINIMAL if name == fault}) for fault in here} == {
+        name: sorted(fault.layouts) for name, fault in FAULTS.items() if name in here
     }
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
+def test_a_fault_that_is_not_searched_for_says_why(fault: Fault) -> None:
+    assert fault.apart == "" or len(fault.apart) > 20
 
 
 @pytest.mark.parametrize("fault", FAULTS)

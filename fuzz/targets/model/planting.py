@@ -29,6 +29,11 @@ class Fault:
     in_order: tuple[bool, ...] = (False, True)
     features: int = 0  # needed for it to show
     bound: int = 1000  # programs within which it must be found
+    apart: str = ""  # why it is not searched for with random programs, if it isn't
+    base: type[Engine] = Engine  # the same device without it
+    device: str = "any"  # the class of device that it is
+    queues: int = 1
+    hints: tuple[tuple[str, int], ...] = ()  # what that class must know
 
 
 FAULTS: dict[str, Fault] = {}
@@ -44,9 +49,11 @@ def plant(
     layouts: tuple[str, ...] = spec.LAYOUTS,
     in_order: tuple[bool, ...] = (False, True),
     features: int = 0,
+    apart: str = "",
+    queues: int = 1,
 ) -> None:
     """Enter a fault under *name*: what is wrong, the rules that fit, and the device that has it."""
-    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features)
+    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, apart=apart, queues=queues)
 
 
 def engine_with(
