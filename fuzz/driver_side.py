@@ -13,6 +13,7 @@ from functools import cache
 
 from fuzz import devices
 from fuzz.arena import Arena
+from fuzz.audit import OurFault
 from fuzz.devices import Message
 from fuzz.driver_queue import DriverQueue
 from fuzz.evidence import Broken
@@ -32,8 +33,9 @@ from fuzz.program import (
     Suppress,
 )
 from fuzz.targets import Session, TargetBroken, TargetDied, TargetHung
-from fuzz.verdict import BROKEN, CRASHED, HUNG, UNDECIDED, VIOLATES, Outcome
+from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
+from oracles.driver_oracle import DriverOracle
 from oracles.oracle import Oracle
 from oracles.trace import Called, Resetting, Stored
 
@@ -62,14 +64,18 @@ def run(
     judge: bool = True,
     without: frozenset[str] = frozenset(),
     begun: Callable[[int], None] | None = None,
+    audit: bool = False,
+    queue: type[DriverQueue] = DriverQueue,
 ) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything the target does.
 
     *salt* varies canaries from one re-run to the next. *judge* False: the oracle keeps
     books, but nothing is recorded or scanned. *begun*: called with the number of each step that
-    begins, from 1, and with one more when none is left.
+    begins, from 1, and with one more when none is left. *audit*: what our driver writes is judged, too; a
+    rule that it breaks ends the run with OUR_FAULT. *queue*: the driver of a queue, which may have a fault planted.
     """
-    driver = Driver(program, session, hints or {}, patient, salt, judge, without)
+    ours = DriverOracle(without) if audit else None
+    driver = Driver(program, session, hints or {}, patient, salt, judge, without, ours, queue)
     driver.begun = begun
     outcome = driver.outcome
     session.unsettled = True
@@ -85,6 +91,9 @@ def run(
     except Broken as broken:
         outcome.verdict = VIOLATES
         outcome.violation = broken.violation
+    except OurFault as fault:
+        outcome.verdict, outcome.violation = OUR_FAULT, fault.violation
+        outcome.reason = f"its driver broke {fault.violation.rule}: {fault.violation.message}"
     except Undecided as undecided:
         outcome.verdict, outcome.reason = UNDECIDED, str(undecided)
     except TargetDied as died:
@@ -93,7 +102,7 @@ def run(
         outcome.verdict, outcome.reason = HUNG, str(hung)
     except TargetBroken as needy:
         outcome.verdict, outcome.reason = BROKEN, str(needy)
-    outcome.warnings = driver.oracle.warnings
+    outcome.warnings = driver.oracle.warnings + (ours.warnings if ours is not None else [])
     outcome.chains = sum(queue.oracle.used_total for queue in driver.queues)
     return outcome
 
@@ -110,12 +119,15 @@ class Driver:
         salt: int,
         judge: bool,
         without: frozenset[str],
+        audit: DriverOracle | None = None,
+        queue_kind: type[DriverQueue] = DriverQueue,
     ) -> None:
         self.program = program
         self.session = session
         self.outcome = Outcome()
         self.begun: Callable[[int], None] | None = None
         self.oracle = Oracle(without)
+        self.audit = audit
         self.patient = patient
         self.patience = PATIENCE * session.patience * (10 if patient else 1)
         self.layout = program.layout
@@ -130,7 +142,7 @@ class Driver:
         self.stirred = False  # whether one was, and what that brings has not been waited for
         self.arena, places = self._lay_out(hints)
         self.queues = [
-            DriverQueue(self, number, queue.size, queue.start, places[number], salt, judge)
+            queue_kind(self, number, queue.size, queue.start, places[number], salt, judge)
             for number, queue in enumerate(program.queues)
         ]
         self.actions: dict[type, Callable[[Step], None]] = {
@@ -220,6 +232,8 @@ class Driver:
         queue.publish()
         if not queue.excused():
             self.again.append(queue.number)
+        else:
+            queue.decided()
 
     def _publish(self, step: Step) -> None:
         assert isinstance(step, Publish)
@@ -233,8 +247,10 @@ class Driver:
         if queue is None:
             return
         queue.publish()
-        if not queue.excused() or step.force:
-            queue.notify()
+        excused = queue.excused()
+        if not excused or step.force:
+            queue.notify(forced=excused)
+        queue.decided()
         self._notify_again()
         if self.listening:
             queue.idle()

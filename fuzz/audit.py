@@ -1,0 +1,162 @@
+"""The audit of our own writes: what our driver's rings store is shown to the oracle of drivers as a device finds it.
+
+A ring's memory is a Watched one: each store is logged at the moment when it is done, and after each operation all
+of it is read back, so that what was written past the ring shows, too. Knows memory and observations; must not
+judge, nor know what an operation was for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from oracles import spec
+from oracles.driver_oracle import DriverQueueOracle
+from oracles.rules import Violation
+from oracles.trace import Exposed, Looked
+
+if TYPE_CHECKING:
+    from fuzz.evidence import Evidence
+
+Told = Callable[[int, bytes], None]
+"""Called with offset and data of each store, after it."""
+
+
+class OurFault(Exception):
+    """Our driver broke a rule: the run ends here, and says nothing of the target."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(violation.message)
+        self.violation = violation
+
+
+class _Words:
+    """A 16-bit view of watched memory."""
+
+    def __init__(self, words: memoryview, told: Told) -> None:
+        self.words = words
+        self.told = told
+
+    def __getitem__(self, index: int) -> int:
+        return self.words[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self.words[index] = value
+        self.told(2 * index, value.to_bytes(2, "little"))
+
+
+class _Watched:
+    """What rings use of a memoryview, with every store told."""
+
+    def __init__(self, memory: memoryview, told: Told) -> None:
+        self.memory = memory
+        self.told = told
+
+    def __getitem__(self, place: slice) -> memoryview:
+        return self.memory[place]
+
+    def __setitem__(self, place: slice, data: bytes) -> None:
+        self.memory[place] = data
+        self.told(place.start, bytes(data))
+
+    def __len__(self) -> int:
+        return len(self.memory)
+
+    def cast(self, kind: str) -> _Words:
+        return _Words(self.memory.cast("H"), self.told)
+
+
+class Audit:
+    """The audit of one queue's driver."""
+
+    def __init__(self, evidence: Evidence, oracle: DriverQueueOracle) -> None:
+        self.evidence = evidence
+        self.oracle = oracle
+        self.address = evidence.session.address
+        self.memory = evidence.session.memory
+        self.pointers: list[tuple[int, int]] = []  # split: indirect tables of chains that aren't exposed yet
+        self.begun = False
+        self.first: list[bytes] = []  # the three areas as they read before the queue was live
+
+    def watched(self) -> memoryview:
+        """The session's memory for a ring."""
+        self.begun = False
+        self.pointers.clear()
+        return cast("memoryview", _Watched(self.memory, self._stored))
+
+    def prepared(self) -> None:
+        """The rings are laid out, and no device knows of them yet."""
+        evidence = self.evidence
+        sizes = spec.area_sizes(evidence.driver.layout, evidence.size)
+        self.first = [self.memory[at : at + size].tobytes() for at, size in zip(evidence.places, sizes, strict=True)]
+
+    def _stored(self, offset: int, data: bytes) -> None:
+        """The ring stored something: what a device would find there, tables first."""
+        if not self.begun:
+            return  # before a queue is live nobody looks
+        follower = self.oracle.follower
+        assert follower is not None
+        address = offset + self.address
+        at = address - follower.told.descriptor
+        if 0 <= at < len(follower.descriptor):
+            end = at + len(data)
+            flags = 14 if follower.packed_layout else 12  # where they are in a descriptor
+            if end & 15 in (0, flags + 2) and data[flags - (at & 15)] & spec.DESC_F_INDIRECT:
+                self._point(offset - (at & 15))
+                if follower.packed_layout:
+                    self._tables()
+        elif self.pointers and 0 <= follower.told.driver + 2 - address < len(data):
+            self._tables()
+        self.evidence.feed(Exposed(address, data))
+
+    def _point(self, at: int) -> None:
+        """Remember where the descriptor at this offset says that a table is."""
+        address, length, _, _ = spec.DESCRIPTOR.unpack_from(self.memory, at)
+        if length >= 16 and 0 <= address - self.address <= len(self.memory) - length:
+            self.pointers.append((address, length))
+
+    def _tables(self) -> None:
+        """Something is about to be exposed: read the tables."""
+        pointers, self.pointers = self.pointers, []
+        for address, length in pointers:
+            at = address - self.address
+            self.evidence.feed(Exposed(address, self.memory[at : at + length].tobytes()))
+
+    def begin(self, cause: str) -> None:
+        """The queue is live: what its memory was before."""
+        self.begun = True
+        follower = self.oracle.follower
+        if follower is not None and cause != "restart":
+            for (start, copy), found in zip(follower.areas(), self.first, strict=True):
+                if found != copy:
+                    self._differs(start, bytes(copy), found)
+        self.look()
+
+    def look(self, waited: bool = False) -> None:
+        """Read back what is ours, and have it judged: of what the device writes, too, only if its stores are logged."""
+        follower = self.oracle.follower
+        if follower is None or not self.oracle.live:
+            return
+        areas = follower.areas()
+        mine = areas if self.evidence.driver.listening else areas[1:2] if follower.packed_layout else areas[:2]
+        for start, copy in mine:
+            at = start - self.address
+            found = self.memory[at : at + len(copy)].tobytes()
+            if found != copy:
+                self._differs(start, bytes(copy), found)
+        for chain in list(follower.outstanding.values()):
+            address, length = chain.table
+            known = follower.tables.get(address) if length else None
+            if known is not None:
+                at = address - self.address
+                found = self.memory[at : at + len(known)].tobytes()
+                if found != known:
+                    self.evidence.feed(Exposed(address, found))
+        self.evidence.feed(Looked(waited))
+
+    def _differs(self, start: int, known: bytes, found: bytes) -> None:
+        """Show the stretch from the first to the last byte that reads otherwise than was stored, in whole words."""
+        wrong = int.from_bytes(known, "little") ^ int.from_bytes(found, "little")
+        first = ((wrong & -wrong).bit_length() - 1) // 8 & ~1
+        last = (wrong.bit_length() + 7) // 8 + 1 & ~1
+        self.evidence.feed(Exposed(start + first, found[first:last]))
