@@ -144,14 +144,11 @@ class Audit:
             found = self.memory[at : at + len(copy)].tobytes()
             if found != copy:
                 self._differs(start, bytes(copy), found)
-        for chain in list(follower.outstanding.values()):
-            address, length = chain.table
-            known = follower.tables.get(address) if length else None
-            if known is not None:
-                at = address - self.address
-                found = self.memory[at : at + len(known)].tobytes()
-                if found != known:
-                    self.evidence.feed(Exposed(address, found))
+        for address, known in follower.tables.items():
+            at = address - self.address
+            if self.memory[at : at + len(known)] != known:
+                self.evidence.feed(Exposed(address, self.memory[at : at + len(known)].tobytes()))
+                break
         self.evidence.feed(Looked(waited))
 
     def _differs(self, start: int, known: bytes, found: bytes) -> None:

@@ -34,6 +34,9 @@ from oracles.trace import (
 
 _PASSING = frozenset({"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun"})
 """Moments after which a ring can be followed further, though the rule that names them was dropped."""
+_HEEDED = frozenset(
+    {Started, Exposed, Stored, Looked, Supplied, Returned, Allowed, Notified, SawUsed, SawDescriptor, Resetting}
+)
 
 
 class DriverQueueOracle:
@@ -51,32 +54,40 @@ class DriverQueueOracle:
 
     def feed(self, seen: Observation) -> Violation | None:
         """Judge one observation. Never raises on any sequence of well-typed observations."""
-        follower = self.follower
-        if isinstance(seen, Started):
+        kind = type(seen)
+        if kind not in _HEEDED:
+            return None
+        if kind is Started:
+            assert isinstance(seen, Started)
             return self._start(seen)
+        follower = self.follower
         if follower is None or not self.live or follower.lost:
             return None
+        found = self._follow(follower, seen)
+        return self._first(found) if found else None
+
+    def _follow(self, follower: Follower, seen: Observation) -> list[Situation]:
+        """What the follower can't wave through; the most frequent observations first."""
         found: Situation | None = None
-        match seen:
-            case Exposed(address, data):
-                found = follower.exposed(address, data)
-            case Stored():
-                follower.stored(seen)
-            case Looked(waited, logged):
-                return self._first(follower.looked(waited, logged))
-            case Supplied():
-                follower.intended.append(seen)
-            case Returned():
-                found = follower.handed_up(seen)
-            case Allowed(flags, event, _):
-                follower.allowed(flags, event)
-            case Notified(forced):
-                found = follower.notified(forced)
-            case SawUsed() | SawDescriptor():
-                self._saw(follower, seen)
-            case Resetting():
-                self.live = False
-        return self._first([found]) if found is not None else None
+        if isinstance(seen, Exposed):
+            found = follower.exposed(*seen)
+        elif isinstance(seen, Stored):
+            follower.stored(seen)
+        elif isinstance(seen, Looked):
+            return follower.looked(*seen)
+        elif isinstance(seen, Supplied):
+            follower.intended.append(seen)
+        elif isinstance(seen, Returned):
+            found = follower.handed_up(seen)
+        elif isinstance(seen, Allowed):
+            follower.allowed(seen.flags, seen.event)
+        elif isinstance(seen, Notified):
+            found = follower.notified(seen.forced)
+        elif isinstance(seen, SawUsed | SawDescriptor):
+            self._saw(follower, seen)
+        else:
+            self.live = False
+        return [] if found is None else [found]
 
     def _start(self, told: Started) -> Violation | None:
         packed_layout = told.layout == spec.PACKED

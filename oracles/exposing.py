@@ -95,6 +95,8 @@ class Follower:
         self.event_idx = bool(told.features & spec.EVENT_IDX)
         sizes = spec.area_sizes(told.layout, told.size)
         self.descriptor, self.driver, self.device = (bytearray(size) for size in sizes)
+        places = (told.descriptor, told.driver, told.device)
+        self._areas = list(zip(places, (self.descriptor, self.driver, self.device), strict=True))
         self.begun = False  # the memory of a queue that starts was looked at
         self.exact = False  # the device's stores are logged
         self.first = True
@@ -131,8 +133,7 @@ class Follower:
 
     def areas(self) -> list[tuple[int, bytearray]]:
         """(address, copy) of the three areas: descriptors, driver, device."""
-        told = self.told
-        return [(told.descriptor, self.descriptor), (told.driver, self.driver), (told.device, self.device)]
+        return self._areas
 
     def exposed(self, address: int, data: bytes) -> Situation | None:
         """Memory reads so now; the situation if that is wrong whatever follows."""
@@ -233,18 +234,22 @@ class Follower:
 
     def looked(self, waited: bool, logged: bool) -> list[Situation]:
         """A look is over: what is wrong, most telling first."""
-        found = [*self.begin(), *self.late, *self.chains, *self.altered, *(self.unseen() if logged else ())]
+        found = [] if self.begun else self.begin()
+        found += [*self.late, *self.chains, *self.altered]
+        if logged:
+            found += self.unseen()
         if waited and self.steady and self.wants() and self.decided != self.place():
             found.append(self.situation("unnotified"))
         if waited:
             self.decided = self.place()
-        self.late, self.chains, self.altered = [], [], []
+        if found:
+            self.late, self.chains, self.altered = [], [], []
         self.unsettled = False
         self.begun = True
         return found
 
     def begin(self) -> list[Situation]:
-        """What is wrong with memory as it was when the queue was started."""
+        """At the first look: what is wrong with memory as it was when the queue was started."""
         return []
 
     def unseen(self) -> list[Situation]:

@@ -27,6 +27,7 @@ class PackedFollower(Follower):
         super().__init__(told)
         self.next = told.available & 0x7FFF
         self.wrap = told.available >> 15
+        self.used_at = told.used & 0x7FFF
         self.last_flags = 0
 
     # -- what the driver exposes
@@ -41,18 +42,20 @@ class PackedFollower(Follower):
         return self.flags(slot) & (AVAIL | USED) == (AVAIL if wrap else USED)
 
     def _in_descriptors(self, offset: int, data: bytes) -> Situation | None:
-        ring = self.descriptor
+        ring, touched = self.descriptor, self.touched
         end = offset + len(data)
-        before = bytes(ring)
+        slots = range(offset >> 4, (end + 15) >> 4)
+        before = {slot: ring[16 * slot : 16 * slot + 16] for slot in slots if self.owner[slot] is not None}
         ring[offset:end] = data
-        for slot in range(offset >> 4, (end + 15) >> 4):
-            start = 16 * slot
-            self.touched[slot] |= _BODY if offset < start + 14 else 0
-            self.touched[slot] |= _FLAGS if end > start + 14 else 0
-            if self.owner[slot] is not None and before[start : start + 16] != ring[start : start + 16]:
-                bits = (before[start + 14] ^ ring[start + 14]) & AVAIL or (before[start + 15] ^ ring[start + 15]) & 0x80
+        for slot in slots:
+            touched[slot] |= (_BODY if offset < 16 * slot + 14 else 0) | (_FLAGS if end > 16 * slot + 14 else 0)
+        for slot, old in before.items():
+            new = ring[16 * slot : 16 * slot + 16]
+            if old != new:
+                bits = (old[14] ^ new[14]) & AVAIL or (old[15] ^ new[15]) & 0x80
                 self._alter(slot, "bits" if bits else "descriptor", self.owner[slot])
-        self._advance()
+        if self.is_available(self.next, self.wrap):
+            self._advance()
         return None
 
     def _in_driver_area(self, offset: int, data: bytes) -> Situation | None:
@@ -116,7 +119,7 @@ class PackedFollower(Follower):
 
     def begin(self) -> list[Situation]:
         """All that isn't exposed must read 0 when the queue starts (2.8.13)."""
-        if self.begun or self.told.cause == "restart":
+        if self.told.cause == "restart":
             return []
         for slot in range(self.size):
             if self.owner[slot] is None and any(self.descriptor[16 * slot : 16 * slot + 16]):
@@ -160,11 +163,14 @@ class PackedFollower(Follower):
         self._returned()
 
     def free(self, chain: Chain) -> None:
-        """The descriptors of *chain* are the driver's again."""
-        for slot in chain.slots:
-            if self.owner[slot] is chain:
-                self.owner[slot] = None
-            self.touched[slot] = 0
+        """As many descriptors as *chain* has are the driver's again, from the device's position on (2.8.1).
+
+        Not those of the chain itself, if it came back before an older one.
+        """
+        for _ in chain.slots:
+            self.owner[self.used_at] = None
+            self.touched[self.used_at] = 0
+            self.used_at = (self.used_at + 1) % self.size
         chain.used_flags = self.last_flags
 
     # -- notifications

@@ -30,16 +30,20 @@ class SplitFollower(Follower):
 
     def _in_descriptors(self, offset: int, data: bytes) -> Situation | None:
         table = self.descriptor
-        before = bytes(table)
+        slots = range(offset >> 4, (offset + len(data) + 15) >> 4)
+        before = {slot: table[16 * slot : 16 * slot + 16] for slot in slots if slot in self.owner}
         table[offset : offset + len(data)] = data
-        for slot in range(offset >> 4, (offset + len(data) + 15) >> 4):
-            self.stored_to.add(slot)
-            if slot in self.owner and before[16 * slot : 16 * slot + 16] != table[16 * slot : 16 * slot + 16]:
+        self.stored_to.update(slots)
+        for slot, old in before.items():
+            if old != table[16 * slot : 16 * slot + 16]:
                 self._alter(slot, "descriptor")
         return None
 
     def _in_driver_area(self, offset: int, data: bytes) -> Situation | None:
         ring, size = self.driver, self.size
+        if offset == 2 and len(data) == 2:  # as most often
+            ring[2:4] = data
+            return self._published(data[0] | data[1] << 8)
         before = bytes(ring)
         ring[offset : offset + len(data)] = data
         waiting = (self.idx - self.consumed) & 0xFFFF
@@ -125,7 +129,7 @@ class SplitFollower(Follower):
 
     def begin(self) -> list[Situation]:
         """Used ring flags must have been 0 from the start (2.7.10.1)."""
-        if self.begun or not self.device[0] | self.device[1] << 8 or self.exact:
+        if not self.device[0] | self.device[1] << 8 or self.exact:
             return []
         one = self.situation("begun")
         one.new = self.device[0] | self.device[1] << 8
