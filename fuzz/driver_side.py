@@ -213,6 +213,7 @@ class Driver:
         self.session.start(self.features, [queue.config for queue in self.queues])
         for queue in self.queues:
             queue.begin(cause)
+        self._notify_again()
 
     def _queue_of(self, number: int) -> DriverQueue | None:
         return self.queues[number] if number < len(self.queues) else None
@@ -325,6 +326,7 @@ class Driver:
             raise Stop  # and what becomes of them, nobody says
         self.session.resume(step.queue, config)
         queue.resume()
+        self._notify_again()  # of what was supplied in a gap meanwhile: later it would be of nothing
 
 
 def _lengths(name: str, hints: dict[str, int]) -> Callable[[Request, int], int]:
