@@ -177,7 +177,7 @@ class DriverQueue(Looking):
         count = len(readable) + len(writable)
         direct = directly(step, count, self.driver.layout, self.driver.features)
         slots = direct + (direct < count)
-        if not 0 < count <= self.size or slots > self.ring.room:
+        if not self.fits(count, slots):
             return
         canary = CANARIES[(self.serial * 7 + self.salt * 31) % len(CANARIES)]
         block = self.driver.arena.place(readable, writable, canary, count - direct)
@@ -186,6 +186,10 @@ class DriverQueue(Looking):
         self._place(step, block, direct, message, b"".join(readable))
         if not step.held:
             self.publish()
+
+    def fits(self, count: int, slots: int) -> bool:
+        """Whether a buffer of *count* elements in *slots* descriptors keeps to the queue size rule, and has room."""
+        return 0 < count <= self.size and slots <= self.ring.room
 
     def _place(self, step: Supply, block: Block, direct: int, message: Message | None, readable: bytes) -> None:
         address = self.session.address

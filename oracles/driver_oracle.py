@@ -120,7 +120,8 @@ class DriverQueueOracle:
                 also = [rule for rule, _ in worse[1:]]
                 return replace(violation, observed=f"also broken: {', '.join(also)}") if also else violation
             if not named and self.without and one.moment not in (*_PASSING, "started"):
-                self.live = False
+                self.live = False  # where the rings stand, nobody knows any more
+                return None
         return None
 
     def _violation(self, one: Situation, rule: str, message: str) -> Violation:

@@ -131,7 +131,7 @@ def _skipped_slot(one: Situation) -> str | None:
     chain, told = one.chain, one.returned
     if chain is None or told is None or not one.has(spec.IN_ORDER) or one.layout != spec.SPLIT:
         return None
-    if chain.buffer.length is not None or not chain.used:
+    if not chain.used:
         return None
     id_, length = spec.USED_ELEMENT.unpack(chain.used)
     if told.id == id_ & 0xFFFF != chain.buffer.id or (told.id == chain.buffer.id and told.length == length):

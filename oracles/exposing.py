@@ -40,7 +40,7 @@ class Chain:
         self.wrong = False  # it can't be waved through
         self.intended: Supplied | None = None  # what it is meant to be, where the driver's upper side is seen
         self.buffer: Buffer
-        self.used = b""  # split: the used element at its place, when it was returned
+        self.used = b""  # split: what the used ring says at its place, if that is one that a batch skips
         self.used_flags = 0  # packed: of the used descriptor that returned it
 
     def all(self) -> list[Item]:
@@ -198,7 +198,7 @@ class Follower:
                 return
             else:
                 index = follower
-        chain.loops = chain.loops or not self.packed_layout
+        chain.loops = chain.loops or (count > 0 and not self.packed_layout)
 
     @staticmethod
     def measure(chain: Chain, length: int, flags: int) -> None:
@@ -317,7 +317,8 @@ class Follower:
 
     def notified(self, forced: bool) -> Situation | None:
         """The driver notified; the situation if it was asked not to."""
-        unwanted = self.steady and not forced and not self.wants()
+        nothing_new = self.event_idx and self.decided == self.place()  # then no word can ask for it
+        unwanted = (self.steady or nothing_new) and not forced and not self.wants()
         self.decided = self.place()
         return self.situation("unwanted") if unwanted else None
 

@@ -25,6 +25,7 @@ class SplitFollower(Follower):
         self.idx = told.available
         self.consumed = told.available  # the device took available entries up to here at least
         self.used_idx = told.used
+        self.inside = False  # the buffer returned next is one of a batch that began before it
 
     # -- what the driver exposes
 
@@ -153,8 +154,10 @@ class SplitFollower(Follower):
             if self.owner.get(slot) is chain:
                 del self.owner[slot]
             self.stored_to.discard(slot)
-        at = 4 + 8 * (self.used_idx % self.size)
-        chain.used = bytes(self.device[at : at + 8])
+        if self.inside:
+            at = 4 + 8 * (self.used_idx % self.size)
+            chain.used = bytes(self.device[at : at + 8])
+        self.inside = chain.buffer.length is None
         self.used_idx = (self.used_idx + 1) & 0xFFFF
         # an entry of the available ring was read once a buffer made available with it, or later, came back
         ahead = (chain.buffer.position - self.consumed) % self.size + 1

@@ -100,6 +100,17 @@ def _chain(one: Situation) -> Chain:
     return one.chain
 
 
+def _pointers(one: Situation) -> list[tuple[int, int, int, int, int]]:
+    return [item for item in _chain(one).items if item[3] & INDIRECT]
+
+
+@rule("S-IND-FEAT", "chain")
+def _indirect(one: Situation) -> str | None:
+    for slot, *_ in _pointers(one) if not one.has(spec.INDIRECT_DESC) else ():
+        return f"descriptor {slot} refers to an indirect table, though the feature was not negotiated"
+    return None
+
+
 def _bad_link(chain: Chain, size: int) -> str | None:
     for slot, _, _, flags, follower in chain.items:
         if flags & NEXT and not flags & INDIRECT and follower >= size:
@@ -165,17 +176,6 @@ def _next(one: Situation) -> str | None:
     for slot, _, _, flags, follower in _chain(one).items:
         if flags & NEXT and not flags & INDIRECT and follower != (slot + 1) % one.size:
             return f"descriptor {slot} links to {follower}, must link to {(slot + 1) % one.size}"
-    return None
-
-
-def _pointers(one: Situation) -> list[tuple[int, int, int, int, int]]:
-    return [item for item in _chain(one).items if item[3] & INDIRECT]
-
-
-@rule("S-IND-FEAT", "chain")
-def _indirect(one: Situation) -> str | None:
-    for slot, *_ in _pointers(one) if not one.has(spec.INDIRECT_DESC) else ():
-        return f"descriptor {slot} refers to an indirect table, though the feature was not negotiated"
     return None
 
 
