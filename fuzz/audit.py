@@ -1,8 +1,8 @@
 """The audit of our own writes: what our driver's rings store is shown to the oracle of drivers as a device finds it.
 
-A ring's memory is a Watched one: each store is logged at the moment when it is done, and after each operation all
-of it is read back, so that what was written past the ring shows, too. Knows memory and observations; must not
-judge, nor know what an operation was for.
+A ring's memory is a watched one: each store is logged at the moment when it is done. Where the device's stores are
+logged, too, all of it is read back after each operation, so that what was written past the ring shows. Knows
+memory and observations; must not judge, nor know what an operation was for.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class Audit:
         self.pointers: list[tuple[int, int]] = []  # split: indirect tables of chains that aren't exposed yet
         self.begun = False
         self.first: list[bytes] = []  # the three areas as they read before the queue was live
+        self.mirror: dict[int, bytearray] = {}  # by address: areas and tables as they read at the last look
+        self.ran = False  # the device may have, since then
 
     def watched(self) -> memoryview:
         """The session's memory for a ring."""
@@ -107,6 +109,10 @@ class Audit:
                     self._tables()
         elif self.pointers and 0 <= follower.told.driver + 2 - address < len(data):
             self._tables()
+        for start in (follower.told.descriptor, follower.told.driver, follower.told.device):
+            known = self.mirror.get(start)
+            if known is not None and 0 <= address - start < len(known):
+                known[address - start : address - start + len(data)] = data
         self.evidence.feed(Exposed(address, data))
 
     def _point(self, at: int) -> None:
@@ -125,6 +131,7 @@ class Audit:
     def begin(self, cause: str) -> None:
         """The queue is live: what its memory was before."""
         self.begun = True
+        self.mirror.clear()
         follower = self.oracle.follower
         if follower is not None and cause != "restart":
             for (start, copy), found in zip(follower.areas(), self.first, strict=True):
@@ -133,23 +140,31 @@ class Audit:
         self.look()
 
     def look(self, waited: bool = False) -> None:
-        """Read back what is ours, and have it judged: of what the device writes, too, only if its stores are logged."""
-        follower = self.oracle.follower
-        if follower is None or not self.oracle.live:
+        """Have it judged as it stands, and what was written past the ring first."""
+        if not self.oracle.live:
             return
-        areas = follower.areas()
-        mine = areas if self.evidence.driver.listening else areas[1:2] if follower.packed_layout else areas[:2]
-        for start, copy in mine:
-            at = start - self.address
-            found = self.memory[at : at + len(copy)].tobytes()
-            if found != copy:
-                self._differs(start, bytes(copy), found)
-        for address, known in follower.tables.items():
-            at = address - self.address
-            if self.memory[at : at + len(known)] != known:
-                self.evidence.feed(Exposed(address, self.memory[at : at + len(known)].tobytes()))
-                break
+        if self.evidence.driver.listening:
+            self._read_back()
         self.evidence.feed(Looked(waited))
+
+    def _read_back(self) -> None:
+        """Compare memory with what it was at the last look and was stored since: unless the device ran, it is ours.
+
+        A device whose stores aren't logged may run at any time, so that nothing can be said of it this way.
+        """
+        follower = self.oracle.follower
+        assert follower is not None
+        places = [(start, len(copy)) for start, copy in follower.areas()]
+        places += [(start, len(data)) for start, data in follower.tables.items()]
+        ran, self.ran = self.ran, False
+        mirror, self.mirror = self.mirror, {}
+        for start, size in places:
+            at = start - self.address
+            found = self.memory[at : at + size].tobytes()
+            known = mirror.get(start)
+            self.mirror[start] = bytearray(found)
+            if not ran and known is not None and known != found:
+                self._differs(start, bytes(known), found)
 
     def _differs(self, start: int, known: bytes, found: bytes) -> None:
         """Show the stretch from the first to the last byte that reads otherwise than was stored, in whole words."""

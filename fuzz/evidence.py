@@ -15,7 +15,7 @@ from fuzz.targets import QueueConfig
 from oracles import packed_rings, spec, split_rings
 from oracles.model import Buffer
 from oracles.rules import Violation
-from oracles.trace import Changed, Exposed, Looked, Observation, Returned, Scanned
+from oracles.trace import Called, Changed, Exposed, Looked, Notified, Observation, Resetting, Returned, Scanned, Stored
 
 if TYPE_CHECKING:
     from fuzz.driver_side import Driver
@@ -84,7 +84,11 @@ class Evidence:
         violation = self.audit.oracle.feed(observation)
         if violation is not None:
             raise OurFault(violation)
-        return None if isinstance(observation, Exposed | Looked | Returned) else self.oracle.feed(observation)
+        if isinstance(observation, Exposed | Looked | Returned):
+            return None
+        if isinstance(observation, Stored | Called | Notified | Resetting):
+            self.audit.ran = True
+        return self.oracle.feed(observation)
 
     def scan(self, buffer: Buffer) -> None:
         """Compare the writable bytes of *buffer* with their prefill and with the right answer."""

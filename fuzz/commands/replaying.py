@@ -18,10 +18,11 @@ from fuzz.status import Status
 from fuzz.targets import TargetError
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, UsageTrouble, deliver
 from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
+from oracles.driver_oracle import judge_driver
 from oracles.oracle import judge as judge_trace
 from oracles.rules import Level, Violation
 from oracles.rules import registry as rules
-from oracles.trace import Entry
+from oracles.trace import Entry, Looked
 
 _Words = tuple[str, str]  # of a target, and what starts its QEMU
 
@@ -190,6 +191,11 @@ def judge(path: Path) -> int:
         path = minimal if minimal.exists() else path / finds.TRACE
     entries = finds.load_trace(path)
     violation, warnings = judge_trace(entries)
+    if any(isinstance(seen, Looked) for _, seen in entries):  # an audit's, or what a device saw of a driver
+        drivers, more = judge_driver(entries)
+        warnings += more
+        if drivers is not None and (violation is None or not 0 <= violation.event < drivers.event):
+            violation = drivers
     code = _verdict(path, entries, violation)
     for warning in warnings:
         say(f"warning {warning.rule}: {warning.message}")
