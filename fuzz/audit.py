@@ -78,6 +78,7 @@ class Audit:
         self.begun = False
         self.first: list[bytes] = []  # the three areas as they read before the queue was live
         self.mirror: dict[int, bytearray] = {}  # by address: areas and tables as they read at the last look
+        self.known = (0, 0, False, 0)  # addresses of descriptors and driver area, layout, bytes of descriptors
         self.ran = False  # the device may have, since then
 
     def watched(self) -> memoryview:
@@ -96,23 +97,24 @@ class Audit:
         """The ring stored something: what a device would find there, tables first."""
         if not self.begun:
             return  # before a queue is live nobody looks
-        follower = self.oracle.follower
-        assert follower is not None
         address = offset + self.address
-        at = address - follower.told.descriptor
-        if 0 <= at < len(follower.descriptor):
+        descriptor, driver, packed_layout, size = self.known
+        at = address - descriptor
+        if 0 <= at < size:
             end = at + len(data)
-            flags = 14 if follower.packed_layout else 12  # where they are in a descriptor
+            flags = 14 if packed_layout else 12  # where they are in a descriptor
             if end & 15 in (0, flags + 2) and data[flags - (at & 15)] & spec.DESC_F_INDIRECT:
                 self._point(offset - (at & 15))
-                if follower.packed_layout:
+                if packed_layout:
                     self._tables()
-        elif self.pointers and 0 <= follower.told.driver + 2 - address < len(data):
-            self._tables()
-        for start in (follower.told.descriptor, follower.told.driver, follower.told.device):
-            known = self.mirror.get(start)
-            if known is not None and 0 <= address - start < len(known):
-                known[address - start : address - start + len(data)] = data
+            area = descriptor
+        else:
+            if self.pointers and 0 <= driver + 2 - address < len(data):
+                self._tables()
+            area = driver
+        mirror = self.mirror.get(area)
+        if mirror is not None and 0 <= address - area < len(mirror):
+            mirror[address - area : address - area + len(data)] = data
         self.evidence.feed(Exposed(address, data))
 
     def _point(self, at: int) -> None:
@@ -133,7 +135,10 @@ class Audit:
         self.begun = True
         self.mirror.clear()
         follower = self.oracle.follower
-        if follower is not None and cause != "restart":
+        assert follower is not None
+        told = follower.told
+        self.known = (told.descriptor, told.driver, follower.packed_layout, len(follower.descriptor))
+        if cause != "restart":
             for (start, copy), found in zip(follower.areas(), self.first, strict=True):
                 if found != copy:
                     self._differs(start, bytes(copy), found)
@@ -162,9 +167,12 @@ class Audit:
             at = start - self.address
             found = self.memory[at : at + size].tobytes()
             known = mirror.get(start)
-            self.mirror[start] = bytearray(found)
-            if not ran and known is not None and known != found:
-                self._differs(start, bytes(known), found)
+            if known is None or known != found:
+                self.mirror[start] = bytearray(found)
+                if known is not None and not ran:
+                    self._differs(start, bytes(known), found)
+            else:
+                self.mirror[start] = known
 
     def _differs(self, start: int, known: bytes, found: bytes) -> None:
         """Show the stretch from the first to the last byte that reads otherwise than was stored, in whole words."""

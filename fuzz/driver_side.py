@@ -251,8 +251,8 @@ class Driver:
         excused = queue.excused()
         if not excused or step.force:
             queue.notify(forced=excused)
-        queue.decided()
         self._notify_again()
+        queue.decided()
         if self.listening:
             queue.idle()
 

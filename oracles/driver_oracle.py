@@ -7,12 +7,13 @@ compared too. After the first violation of a queue, or once its device broke a r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from oracles import spec
 from oracles.driver_rules import LINT, broken
-from oracles.exposing import Follower, Situation
+from oracles.exposing import Follower, Found, Situation
 from oracles.packed_driver import PackedFollower
 from oracles.rules import Violation
 from oracles.split_driver import SplitFollower
@@ -34,9 +35,6 @@ from oracles.trace import (
 
 _PASSING = frozenset({"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun"})
 """Moments after which a ring can be followed further, though the rule that names them was dropped."""
-_HEEDED = frozenset(
-    {Started, Exposed, Stored, Looked, Supplied, Returned, Allowed, Notified, SawUsed, SawDescriptor, Resetting}
-)
 
 
 class DriverQueueOracle:
@@ -51,60 +49,44 @@ class DriverQueueOracle:
         self.warnings: list[Violation] = []
         self.follower: Follower | None = None
         self.live = False
+        self._handlers: dict[type, Callable[[Any], Found]] = {Started: self._start}
 
     def feed(self, seen: Observation) -> Violation | None:
         """Judge one observation. Never raises on any sequence of well-typed observations."""
-        kind = type(seen)
-        if kind not in _HEEDED:
+        handler = self._handlers.get(type(seen))
+        if handler is None or not (self.live or isinstance(seen, Started)):
             return None
-        if kind is Started:
-            assert isinstance(seen, Started)
-            return self._start(seen)
-        follower = self.follower
-        if follower is None or not self.live or follower.lost:
+        found = handler(seen)
+        if self.follower is not None and self.follower.lost:
+            self.live = False
             return None
-        found = self._follow(follower, seen)
         return self._first(found) if found else None
 
-    def _follow(self, follower: Follower, seen: Observation) -> list[Situation]:
-        """What the follower can't wave through; the most frequent observations first."""
-        found: Situation | None = None
-        if isinstance(seen, Exposed):
-            found = follower.exposed(*seen)
-        elif isinstance(seen, Stored):
-            follower.stored(seen)
-        elif isinstance(seen, Looked):
-            return follower.looked(*seen)
-        elif isinstance(seen, Supplied):
-            follower.intended.append(seen)
-        elif isinstance(seen, Returned):
-            found = follower.handed_up(seen)
-        elif isinstance(seen, Allowed):
-            follower.allowed(seen.flags, seen.event)
-        elif isinstance(seen, Notified):
-            found = follower.notified(seen.forced)
-        elif isinstance(seen, SawUsed | SawDescriptor):
-            self._saw(follower, seen)
-        else:
-            self.live = False
-        return [] if found is None else [found]
-
-    def _start(self, told: Started) -> Violation | None:
+    def _start(self, told: Started) -> Found:
         packed_layout = told.layout == spec.PACKED
         follower = self.follower
         if told.cause == "restart" and follower is not None and follower.packed_layout == packed_layout:
             follower.restart(told)
         else:
             follower = self.follower = (PackedFollower if packed_layout else SplitFollower)(told)
-        self.live = True
-        return self._first([follower.situation("started")])
+        self.live = not follower.lost
+        self._handlers = {
+            Started: self._start,
+            Exposed: follower.exposed,
+            Stored: follower.stored,
+            Looked: follower.looked,
+            Supplied: follower.supplied,
+            Returned: follower.handed_up,
+            Allowed: follower.allowed,
+            Notified: follower.notified,
+            SawDescriptor if packed_layout else SawUsed: follower.saw,
+            Resetting: self._end,
+        }
+        return [follower.situation("started")]
 
-    @staticmethod
-    def _saw(follower: Follower, seen: SawUsed | SawDescriptor) -> None:
-        if isinstance(seen, SawDescriptor) != follower.packed_layout:
-            return
-        if isinstance(seen, SawUsed) or (seen.position < follower.size and len(seen.data) == 16):
-            follower.saw(seen)
+    def _end(self, seen: Resetting) -> Found:
+        self.live = False
+        return None
 
     def _first(self, found: list[Situation]) -> Violation | None:
         """The first violation among *found*; what is only suspicious goes to the warnings."""

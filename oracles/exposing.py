@@ -7,10 +7,11 @@ must notify of and hand up. It never takes the driver's word for what it did. Kn
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from oracles import packed, spec, split
 from oracles.model import Buffer, Virtqueue
-from oracles.trace import Returned, SawDescriptor, SawUsed, Started, Stored, Supplied
+from oracles.trace import Allowed, Exposed, Looked, Notified, Returned, Started, Stored, Supplied
 
 Item = tuple[int, int, int, int, int]
 """A descriptor: slot or entry, address, length, flags, next (packed: id)."""
@@ -79,6 +80,10 @@ class Situation:
         return bool(self.features & feature)
 
 
+Found = list[Situation] | None
+"""What an observation shows, in the order in which it is to be judged."""
+
+
 class Follower:
     """Follows one live queue from the device's side; a layout's follower adds how its rings are read.
 
@@ -135,37 +140,47 @@ class Follower:
         """(address, copy) of the three areas: descriptors, driver, device."""
         return self._areas
 
-    def exposed(self, address: int, data: bytes) -> Situation | None:
-        """Memory reads so now; the situation if that is wrong whatever follows."""
-        for number, (start, copy) in enumerate(self.areas()):
-            offset = address - start
-            if 0 <= offset < len(copy):
-                if number == 2:
-                    return self._in_device_area(offset, data, copy)
-                return self._in_descriptors(offset, data) if number == 0 else self._in_driver_area(offset, data)
+    def exposed(self, seen: Exposed) -> Found:
+        """Memory reads so now: what is wrong with that, whatever follows."""
+        address, data = seen
+        told = self.told
+        offset = address - told.descriptor
+        if 0 <= offset < len(self.descriptor):
+            self._in_descriptors(offset, data)
+            return None
+        offset = address - told.driver
+        if 0 <= offset < len(self.driver):
+            return self._in_driver_area(offset, data)
+        offset = address - told.device
+        if 0 <= offset < len(self.device):
+            return self._in_device_area(offset, data)
         return self._elsewhere(address, data)
 
-    def _in_descriptors(self, offset: int, data: bytes) -> Situation | None:
+    def supplied(self, told: Supplied) -> None:
+        """What the driver was asked to expose next, where that is known."""
+        self.intended.append(told)
+
+    def _in_descriptors(self, offset: int, data: bytes) -> None:
         raise NotImplementedError
 
-    def _in_driver_area(self, offset: int, data: bytes) -> Situation | None:
+    def _in_driver_area(self, offset: int, data: bytes) -> Found:
         raise NotImplementedError
 
-    def _in_device_area(self, offset: int, data: bytes, copy: bytearray) -> Situation | None:
+    def _in_device_area(self, offset: int, data: bytes) -> Found:
         if self.begun:
             one = self.situation("foreign")
             one.address, one.data = self.told.device + offset, data
-            return one
-        copy[offset : offset + len(data)] = data
+            return [one]
+        self.device[offset : offset + len(data)] = data
         self._take_words()
         return None
 
-    def _elsewhere(self, address: int, data: bytes) -> Situation | None:
+    def _elsewhere(self, address: int, data: bytes) -> Found:
         """An indirect table, or a word beside the rings."""
         if len(data) < 16:
             one = self.situation("beside")
             one.address, one.data = address, data
-            return one
+            return [one]
         for chain in self.outstanding.values():
             if chain.table[0] == address and self.tables.get(address) != data:
                 self._alter(chain.start, "table")
@@ -232,8 +247,9 @@ class Follower:
 
     # -- looks
 
-    def looked(self, waited: bool, logged: bool) -> list[Situation]:
+    def looked(self, seen: Looked) -> Found:
         """A look is over: what is wrong, most telling first."""
+        waited, logged = seen
         found = [] if self.begun else self.begin()
         found += [*self.late, *self.chains, *self.altered]
         if logged:
@@ -261,15 +277,18 @@ class Follower:
     def stored(self, seen: Stored) -> None:
         """The device stored something: logged."""
         self.exact = True
-        for start, copy in self.areas():
-            offset = seen.address - start
-            if 0 <= offset < len(copy):
-                copy[offset : offset + len(seen.data)] = seen.data
-        self._take_words()
+        address, data = seen
+        if 0 <= address - self.told.device < len(self.device):
+            offset = address - self.told.device
+            self.device[offset : offset + len(data)] = data
+            self._take_words()
+        elif 0 <= address - self.told.descriptor < len(self.descriptor):
+            offset = address - self.told.descriptor
+            self.descriptor[offset : offset + len(data)] = data
         self.lost = self.reader.stored(seen) is not None
         self._returned()
 
-    def saw(self, seen: SawUsed | SawDescriptor) -> None:
+    def saw(self, seen: Any) -> None:
         """What the device used was found by looking."""
         raise NotImplementedError
 
@@ -309,23 +328,23 @@ class Follower:
         """Whether the device asks for a notification of what was exposed since the last decision."""
         raise NotImplementedError
 
-    def allowed(self, flags: int, event: int) -> None:
+    def allowed(self, seen: Allowed) -> None:
         """The device's words as the driver read them: all that is known of them where stores aren't logged."""
         if not self.exact:
-            self.words = (flags, event)
+            self.words = (seen.flags, seen.event)
             self.steady = True
 
-    def notified(self, forced: bool) -> Situation | None:
-        """The driver notified; the situation if it was asked not to."""
+    def notified(self, seen: Notified) -> Found:
+        """The driver notified: whether it was asked not to."""
         nothing_new = self.event_idx and self.decided == self.place()  # then no word can ask for it
-        unwanted = (self.steady or nothing_new) and not forced and not self.wants()
+        unwanted = (self.steady or nothing_new) and not seen.forced and not self.wants()
         self.decided = self.place()
-        return self.situation("unwanted") if unwanted else None
+        return [self.situation("unwanted")] if unwanted else None
 
     # -- what the driver hands up
 
-    def handed_up(self, told: Returned) -> Situation | None:
-        """The driver handed up a buffer: the situation if it is another than the device returned, or its length is."""
+    def handed_up(self, told: Returned) -> Found:
+        """The driver handed up a buffer: whether it is another than the device returned, or its length is."""
         chain = self.handed.popleft() if self.handed else None
         if chain is not None:
             buffer = chain.buffer
@@ -334,4 +353,4 @@ class Follower:
                 return None
         one = self.situation("returned")
         one.chain, one.returned = chain, told
-        return one
+        return [one]

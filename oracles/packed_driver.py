@@ -7,8 +7,8 @@ through it hands over as a Situation.
 from __future__ import annotations
 
 from oracles import packed, spec
-from oracles.exposing import Chain, Follower, Situation
-from oracles.trace import SawDescriptor, SawUsed, Started, Stored
+from oracles.exposing import Chain, Follower, Found, Situation
+from oracles.trace import SawDescriptor, Started, Stored
 
 NEXT, WRITE, INDIRECT = spec.DESC_F_NEXT, spec.DESC_F_WRITE, spec.DESC_F_INDIRECT
 AVAIL, USED = spec.DESC_F_AVAIL, spec.DESC_F_USED
@@ -41,7 +41,7 @@ class PackedFollower(Follower):
         """Whether the descriptor reads as available in the lap of *wrap* (2.8.1)."""
         return self.flags(slot) & (AVAIL | USED) == (AVAIL if wrap else USED)
 
-    def _in_descriptors(self, offset: int, data: bytes) -> Situation | None:
+    def _in_descriptors(self, offset: int, data: bytes) -> None:
         ring, touched = self.descriptor, self.touched
         end = offset + len(data)
         slots = range(offset >> 4, (end + 15) >> 4)
@@ -56,15 +56,14 @@ class PackedFollower(Follower):
                 self._alter(slot, "bits" if bits else "descriptor", self.owner[slot])
         if self.is_available(self.next, self.wrap):
             self._advance()
-        return None
 
-    def _in_driver_area(self, offset: int, data: bytes) -> Situation | None:
+    def _in_driver_area(self, offset: int, data: bytes) -> Found:
         self.driver[offset : offset + len(data)] = data
         event, flags = self.driver[0] | self.driver[1] << 8, self.driver[2] | self.driver[3] << 8
         if flags > (2 if self.event_idx else 1) or event & 0x7FFF >= self.size:
             one = self.situation("word")
             one.new, one.old = flags, event
-            return one
+            return [one]
         return None
 
     def _advance(self) -> None:
@@ -152,9 +151,11 @@ class PackedFollower(Follower):
             self.last_flags = seen.data[0] | seen.data[1] << 8
         super().stored(seen)
 
-    def saw(self, seen: SawUsed | SawDescriptor) -> None:
+    def saw(self, seen: SawDescriptor) -> None:
         """A used descriptor, found by looking."""
-        assert isinstance(seen, SawDescriptor)
+        if seen.position >= self.size or len(seen.data) != 16:
+            self.lost = True
+            return
         at = 16 * seen.position
         self.descriptor[at : at + 16] = seen.data
         self.last_flags = seen.data[14] | seen.data[15] << 8

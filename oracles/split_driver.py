@@ -7,8 +7,8 @@ wave through it hands over as a Situation.
 from __future__ import annotations
 
 from oracles import spec, split
-from oracles.exposing import Chain, Follower, Situation
-from oracles.trace import SawDescriptor, SawUsed, Started
+from oracles.exposing import Chain, Follower, Found, Situation
+from oracles.trace import SawUsed, Started
 
 NEXT, WRITE, INDIRECT = spec.DESC_F_NEXT, spec.DESC_F_WRITE, spec.DESC_F_INDIRECT
 _unpack = spec.DESCRIPTOR.unpack_from
@@ -29,7 +29,7 @@ class SplitFollower(Follower):
 
     # -- what the driver exposes
 
-    def _in_descriptors(self, offset: int, data: bytes) -> Situation | None:
+    def _in_descriptors(self, offset: int, data: bytes) -> None:
         table = self.descriptor
         slots = range(offset >> 4, (offset + len(data) + 15) >> 4)
         before = {slot: table[16 * slot : 16 * slot + 16] for slot in slots if slot in self.owner}
@@ -38,9 +38,8 @@ class SplitFollower(Follower):
         for slot, old in before.items():
             if old != table[16 * slot : 16 * slot + 16]:
                 self._alter(slot, "descriptor")
-        return None
 
-    def _in_driver_area(self, offset: int, data: bytes) -> Situation | None:
+    def _in_driver_area(self, offset: int, data: bytes) -> Found:
         ring, size = self.driver, self.size
         if offset == 2 and len(data) == 2:  # as most often
             ring[2:4] = data
@@ -55,18 +54,18 @@ class SplitFollower(Follower):
         if offset < 2 and (ring[0] | ring[1] << 8) not in ((0,) if self.event_idx else (0, 1)):
             one = self.situation("word")
             one.new = ring[0] | ring[1] << 8
-            return one
+            return [one]
         if offset < 4 and offset + len(data) > 2:
             return self._published(ring[2] | ring[3] << 8)
         return None
 
-    def _published(self, new: int) -> Situation | None:
+    def _published(self, new: int) -> Found:
         """The available idx is *new* (2.7.6)."""
         step = (new - self.idx) & 0xFFFF
         if step > self.size or step + len(self.outstanding) > self.size:
             one = self.situation("idx")
             one.old, one.new, one.slot = self.idx, new, len(self.outstanding)
-            return one
+            return [one]
         if step:
             self.unsettled = self.steady = True
         for _ in range(step):
@@ -138,9 +137,8 @@ class SplitFollower(Follower):
 
     # -- what the device did
 
-    def saw(self, seen: SawUsed | SawDescriptor) -> None:
+    def saw(self, seen: SawUsed) -> None:
         """Used idx and elements, found by looking."""
-        assert isinstance(seen, SawUsed)
         for place in range(len(seen.elements) >> 3):
             at = 4 + 8 * ((self.used_idx + place) % self.size)
             self.device[at : at + 8] = seen.elements[8 * place : 8 * place + 8]
