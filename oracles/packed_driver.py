@@ -118,6 +118,7 @@ class PackedFollower(Follower):
 
     def begin(self) -> list[Situation]:
         """All that isn't exposed must read 0 when the queue starts (2.8.13)."""
+        self.touched = bytearray(self.size)  # what is there at first was not stored to be available
         if self.told.cause == "restart":
             return []
         for slot in range(self.size):
@@ -134,8 +135,8 @@ class PackedFollower(Follower):
             return []
         one = self.situation("unseen")
         one.slot, one.new = self.next, self.flags(self.next)
-        if here & _FLAGS:
-            one.what = "lap" if self.is_available(self.next, self.wrap ^ 1) else "bits"
+        if here & _FLAGS and self.is_available(self.next, self.wrap ^ 1):
+            one.what = "lap"
             return [one]
         ahead = [slot for slot in range(self.size) if self.touched[slot] & _FLAGS and self.owner[slot] is None]
         if ahead and not here:

@@ -78,13 +78,6 @@ def _last_lap(one: Situation) -> str | None:
     return None
 
 
-@rule("P-AVAIL-BITS", "unseen")
-def _bits_of_nothing(one: Situation) -> str | None:
-    if one.what == "bits":
-        return f"descriptor {one.slot} was stored with AVAIL and USED bits that mean nothing: flags {one.new:#x}"
-    return None
-
-
 @rule("P-RING-SEQ", "unseen")
 def _skipped_place(one: Situation) -> str | None:
     if one.what == "place":
