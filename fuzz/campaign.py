@@ -28,8 +28,12 @@ from fuzz.trouble import FOUND, INTERRUPTED, TARGET
 from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from fuzz.wanted import Wanted, narrow
 from oracles.rules import unbound
+from oracles.trace import dump
 
 AGAIN_MODEL, AGAIN_REAL = 20, 5
+AUDITED = 16
+"""In one of so many programs what our own driver writes is judged, too; and in every one that is told."""
+AUDIT = "audit.vqtrace"
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
 _KNOWN_LOOKS = 2  # at finds that are a known deviation; then what has its traits is counted as one
 _GLANCE = 6.0  # seconds for making small what is expected to be one
@@ -100,7 +104,9 @@ class Campaign:
                 index += 1
                 continue
             last = outcome
+            runner.audit = index % AUDITED == 0
             outcome, patient = decide(runner, program)
+            runner.audit = False
             late, runner.late = runner.late, ""
             tally.programs += 1
             if late and before is not None and last.verdict not in BAD:
@@ -162,9 +168,7 @@ class Campaign:
         self.status.clear()
         self.status.show(f"{rule} in program {index}: saved as {find.folder}", force=True)
         if outcome.verdict == OUR_FAULT:
-            tally.ours += 1
-            finds.update(find, traceback=self.runner.trace_of_fault)
-            self.say(f"{_our_fault(outcome)}; please report it, with {find.folder}")
+            self._ours(find, outcome)
             return not wanted.go_on
         needs = Needs(rule, patient, finish)
         repeated = any(known == rule for known, _ in self.kept)
@@ -233,11 +237,37 @@ class Campaign:
         if (rule, text) in self.kept:
             finds.remove(find)
             return small.stopped
+        fault = self._audited(small.program, needs)
+        if fault is not None:  # nobody is accused on a program in which our driver broke a rule
+            self._ours(find, fault)
+            return small.stopped
         self.tally.found += 1
         self.kept[rule, text] = find
         finds.update(find, shrunk=shrunk_facts(program, small), marks=list(small.outcome.marks))
         self._tell(find, small, small.outcome)
         return small.stopped
+
+    def _audited(self, program: Program, needs: Needs) -> Outcome | None:
+        """What comes of *program* when our driver is judged, too, if it breaks a rule there."""
+        self.runner.audit = True
+        try:
+            outcome = self.runner.run(program, before=needs.before)
+        except TargetError:  # the find stands, and what is wrong with the target is told by who needs it next
+            return None
+        finally:
+            self.runner.audit = False
+        return outcome if outcome.verdict == OUR_FAULT else None
+
+    def _ours(self, find: Find, outcome: Outcome) -> None:
+        """Tell that a find is a fault of ours; its trace shows what our driver wrote, if that is what was wrong."""
+        self.tally.ours += 1
+        with finds.uninterrupted():
+            if outcome.violation is None:
+                finds.update(find, traceback=self.runner.trace_of_fault)
+            else:
+                finds.add(find.folder, AUDIT, dump(outcome.trace))
+        self.status.clear()
+        self.say(f"{_our_fault(outcome)}; please report it, with {find.folder}")
 
     def _smaller(self, program: Program, outcome: Outcome, needs: Needs, seconds: float = 0.0) -> Smaller:
         def show(done: int, now: Program) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fuzz import driver_side
+from fuzz.driver_queue import DriverQueue
 from fuzz.program import Program, Supply
 from fuzz.shrink import shrink
 from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
@@ -37,6 +38,8 @@ class Runner:
         self.trace_of_fault = ""
         self.unasked: frozenset[str] = frozenset()  # rules that don't bind by the version of VIRTIO that we judge by
         self.strict = False  # whether a rule of level SHOULD that is broken counts as much as any
+        self.audit = False  # whether what our driver writes is judged, too
+        self.queue: type[DriverQueue] = DriverQueue  # its driver: one with a planted fault, to prove that
         self._hints = dict(target.limits.hints)
         self._starts = 0
         self._ran: deque[Program] = deque(maxlen=KEPT)  # on the target as it was started last
@@ -63,7 +66,7 @@ class Runner:
             return session
         try:
             outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without,
-                                      unasked=self.unasked)  # fmt: skip
+                                      unasked=self.unasked, audit=self.audit, queue=self.queue)  # fmt: skip
         except TargetError:
             raise
         except Exception as error:  # a defect of ours, whatever it is: the program that shows it must not be lost

@@ -31,6 +31,9 @@ from oracles.trace import (
 class DriverQueue(Looking):
     """One queue. Positions, room and free descriptors are the ring's; outstanding buffers the oracle's."""
 
+    split_ring: type[split_rings.DriverRing] = split_rings.DriverRing
+    packed_ring: type[packed_rings.DriverRing] = packed_rings.DriverRing
+
     # -- life
 
     def prepare(self, start: int) -> None:
@@ -44,8 +47,9 @@ class DriverQueue(Looking):
             self._used_shadow = bytearray()
         initial = start if self.split else 1 << 15
         self.config = QueueConfig(self.size, descriptor, driver, device, initial, initial)
-        kind = split_rings.DriverRing if self.split else packed_rings.DriverRing
-        self.ring = kind(memory, self.driver.features, self.size, descriptor, driver, device, initial)
+        kind = self.split_ring if self.split else self.packed_ring
+        watched = memory if self.audit is None else self.audit.watched()
+        self.ring = kind(watched, self.driver.features, self.size, descriptor, driver, device, initial)
         if self.split and start:
             # memory as an earlier life would have left it: everything used, a notification wanted for what follows
             self.words[device // 2 + 1] = start
@@ -54,6 +58,8 @@ class DriverQueue(Looking):
         self.blocks.clear()
         self.messages.clear()
         self.lazy.clear()
+        if self.audit is not None:
+            self.audit.prepared()
 
     def begin(self, cause: str) -> None:
         """The queue is live."""
@@ -74,12 +80,14 @@ class DriverQueue(Looking):
                 self.number not in self.session.unmeasured,
             )
         )
+        if self.audit is not None:
+            self.audit.begin(cause)
         if self.shown is not None:
             self.feed(Suppressed(*self.shown))  # the words stand in memory as they did before the stop
             self.feed(Rechecked())
         elif self.start_at and cause == "init":
             self.suppress("enable", 0)
-            self.notify()  # a start elsewhere than 0 comes with a notification, so that the device takes up its place
+            self.notify(forced=True)  # a start elsewhere than 0 comes with one, so that the device takes up its place
 
     def end(self, why: Resetting) -> None:
         """The queue is no longer live; nothing may happen on it until it is started again."""
@@ -148,7 +156,7 @@ class DriverQueue(Looking):
         self.begin("restart")
         self.config = config
         self.ring.excused()  # this notification tells of all that is exposed, so the next decision begins here
-        self.notify()
+        self.notify(forced=True)
         if self.driver.listening:
             self.idle()
 
@@ -169,7 +177,7 @@ class DriverQueue(Looking):
         count = len(readable) + len(writable)
         direct = directly(step, count, self.driver.layout, self.driver.features)
         slots = direct + (direct < count)
-        if not 0 < count <= self.size or slots > self.ring.room:
+        if not self.fits(count, slots):
             return
         canary = CANARIES[(self.serial * 7 + self.salt * 31) % len(CANARIES)]
         block = self.driver.arena.place(readable, writable, canary, count - direct)
@@ -178,6 +186,10 @@ class DriverQueue(Looking):
         self._place(step, block, direct, message, b"".join(readable))
         if not step.held:
             self.publish()
+
+    def fits(self, count: int, slots: int) -> bool:
+        """Whether a buffer of *count* elements in *slots* descriptors keeps to the queue size rule, and has room."""
+        return 0 < count <= self.size and slots <= self.ring.room
 
     def _place(self, step: Supply, block: Block, direct: int, message: Message | None, readable: bytes) -> None:
         address = self.session.address
@@ -225,6 +237,8 @@ class DriverQueue(Looking):
         if held:
             self.ring.expose(held)
             self.feed(Published(held))
+            if self.audit is not None:
+                self.audit.look()
 
     # -- notifying
 
@@ -237,10 +251,15 @@ class DriverQueue(Looking):
         self.feed(Allowed(flags, event, silent))
         return silent
 
-    def notify(self) -> None:
-        """Send an available buffer notification."""
-        self.feed(Notified())
+    def notify(self, forced: bool = False) -> None:
+        """Send an available buffer notification; *forced*: whether or not the device's words ask for one."""
+        self.feed(Notified(forced))
         self.session.notify(self.number)
+
+    def decided(self) -> None:
+        """Nobody notifies of what is available now, unless that has been done."""
+        if self.audit is not None:
+            self.audit.look(waited=True)
 
 
 def _slices(data: bytes, lengths: tuple[int, ...]) -> list[bytes]:

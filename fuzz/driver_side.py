@@ -13,6 +13,7 @@ from functools import cache
 
 from fuzz import devices
 from fuzz.arena import Arena
+from fuzz.audit import OurFault
 from fuzz.devices import Message
 from fuzz.driver_queue import DriverQueue
 from fuzz.evidence import Broken
@@ -32,8 +33,9 @@ from fuzz.program import (
     Suppress,
 )
 from fuzz.targets import Session, TargetBroken, TargetDied, TargetHung
-from fuzz.verdict import BROKEN, CRASHED, HUNG, UNDECIDED, VIOLATES, Outcome
+from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
+from oracles.driver_oracle import DriverOracle
 from oracles.oracle import Oracle
 from oracles.trace import Called, Resetting, Stored
 
@@ -63,14 +65,19 @@ def run(
     without: frozenset[str] = frozenset(),
     unasked: frozenset[str] = frozenset(),
     begun: Callable[[int], None] | None = None,
+    audit: bool = False,
+    queue: type[DriverQueue] = DriverQueue,
 ) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything the target does.
 
     *salt* varies canaries from one re-run to the next. *judge* False: the oracle keeps
     books, but nothing is recorded or scanned. *begun*: called with the number of each step that
-    begins, from 1, and with one more when none is left. *without*, *unasked*: see Oracle.
+    begins, from 1, and with one more when none is left. *without*, *unasked*: see Oracle. *audit*: what our driver
+    writes is judged, too; a rule that it breaks ends the run with OUR_FAULT. *queue*: the driver of a queue, which
+    may have a fault planted.
     """
-    driver = Driver(program, session, hints or {}, patient, salt, judge, Oracle(without, unasked))
+    ours = DriverOracle(without) if audit else None
+    driver = Driver(program, session, hints or {}, patient, salt, judge, Oracle(without, unasked), ours, queue)
     driver.begun = begun
     outcome = driver.outcome
     session.unsettled = True
@@ -86,6 +93,9 @@ def run(
     except Broken as broken:
         outcome.verdict = VIOLATES
         outcome.violation = broken.violation
+    except OurFault as fault:
+        outcome.verdict, outcome.violation = OUR_FAULT, fault.violation
+        outcome.reason = f"its driver broke {fault.violation.rule}: {fault.violation.message}"
     except Undecided as undecided:
         outcome.verdict, outcome.reason = UNDECIDED, str(undecided)
     except TargetDied as died:
@@ -94,7 +104,7 @@ def run(
         outcome.verdict, outcome.reason = HUNG, str(hung)
     except TargetBroken as needy:
         outcome.verdict, outcome.reason = BROKEN, str(needy)
-    outcome.warnings = driver.oracle.warnings
+    outcome.warnings = driver.oracle.warnings + (ours.warnings if ours is not None else [])
     outcome.chains = sum(queue.oracle.used_total for queue in driver.queues)
     return outcome
 
@@ -111,12 +121,15 @@ class Driver:
         salt: int,
         judge: bool,
         oracle: Oracle,
+        audit: DriverOracle | None = None,
+        queue_kind: type[DriverQueue] = DriverQueue,
     ) -> None:
         self.program = program
         self.session = session
         self.outcome = Outcome()
         self.begun: Callable[[int], None] | None = None
         self.oracle = oracle
+        self.audit = audit
         self.patient = patient
         self.patience = PATIENCE * session.patience * (10 if patient else 1)
         self.layout = program.layout
@@ -131,7 +144,7 @@ class Driver:
         self.stirred = False  # whether one was, and what that brings has not been waited for
         self.arena, places = self._lay_out(hints)
         self.queues = [
-            DriverQueue(self, number, queue.size, queue.start, places[number], salt, judge)
+            queue_kind(self, number, queue.size, queue.start, places[number], salt, judge)
             for number, queue in enumerate(program.queues)
         ]
         self.actions: dict[type, Callable[[Step], None]] = {
@@ -202,6 +215,7 @@ class Driver:
         self.session.start(self.features, [queue.config for queue in self.queues])
         for queue in self.queues:
             queue.begin(cause)
+        self._notify_again()
 
     def _queue_of(self, number: int) -> DriverQueue | None:
         return self.queues[number] if number < len(self.queues) else None
@@ -221,6 +235,8 @@ class Driver:
         queue.publish()
         if not queue.excused():
             self.again.append(queue.number)
+        else:
+            queue.decided()
 
     def _publish(self, step: Step) -> None:
         assert isinstance(step, Publish)
@@ -234,9 +250,11 @@ class Driver:
         if queue is None:
             return
         queue.publish()
-        if not queue.excused() or step.force:
-            queue.notify()
+        excused = queue.excused()
+        if not excused or step.force:
+            queue.notify(forced=excused)
         self._notify_again()
+        queue.decided()
         if self.listening:
             queue.idle()
 
@@ -310,6 +328,7 @@ class Driver:
             raise Stop  # and what becomes of them, nobody says
         self.session.resume(step.queue, config)
         queue.resume()
+        self._notify_again()  # of what was supplied in a gap meanwhile: later it would be of nothing
 
 
 def _lengths(name: str, hints: dict[str, int]) -> Callable[[Request, int], int]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fuzz.arena import Block, survivors
+from fuzz.audit import Audit, OurFault
 from fuzz.devices import Message
 from fuzz.targets import QueueConfig
 from oracles import packed_rings, spec, split_rings
 from oracles.model import Buffer
 from oracles.rules import Violation
-from oracles.trace import Changed, Observation, Scanned
+from oracles.trace import Called, Changed, Exposed, Looked, Notified, Observation, Resetting, Returned, Scanned, Stored
 
 if TYPE_CHECKING:
     from fuzz.driver_side import Driver
@@ -57,6 +58,10 @@ class Evidence:
         self._used_shadow = bytearray()
         self._resumed = (0, 0)
         self._at_rest: list[tuple[int, bytes]] = []  # what the device must leave alone since the queue ended
+        self.audit: Audit | None = None
+        if driver.audit is not None:
+            self.audit = Audit(self, driver.audit.queue(number))
+            self._judged = self._judged_both
 
     def feed(self, observation: Observation) -> None:
         """Record an observation and have it judged; scan what it completes. Raises Broken."""
@@ -89,6 +94,18 @@ class Evidence:
         wrong = message.together() if message is not None and buffer.length is not None else ""
         if wrong:
             self.feed(Scanned(buffer.number, (), wrong, self.driver.program.device))
+
+    def _judged_both(self, observation: Observation) -> Violation | None:
+        """Judge our driver first, then the device. Raises OurFault."""
+        assert self.audit is not None
+        violation = self.audit.oracle.feed(observation)
+        if violation is not None:
+            raise OurFault(violation)
+        if isinstance(observation, Exposed | Looked | Returned):
+            return None
+        if isinstance(observation, Stored | Called | Notified | Resetting):
+            self.audit.ran = True
+        return self.oracle.feed(observation)
 
     def scan(self, buffer: Buffer) -> None:
         """Compare the writable bytes of *buffer* with their prefill and with the right answer."""

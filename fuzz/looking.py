@@ -11,7 +11,8 @@ from itertools import islice
 
 from fuzz.evidence import Evidence
 from oracles import packed_rings, spec
-from oracles.trace import Called, Changed, Idle, Rechecked, Reclaimed, SawDescriptor, SawUsed, Suppressed
+from oracles.model import Buffer
+from oracles.trace import Called, Changed, Idle, Rechecked, Reclaimed, Returned, SawDescriptor, SawUsed, Suppressed
 
 _BOTH = spec.DESC_F_AVAIL | spec.DESC_F_USED
 
@@ -40,6 +41,8 @@ class Looking(Evidence):
                 pass
             self.look()
         self.feed(Rechecked())
+        if self.audit is not None:
+            self.audit.look()
 
     def look(self) -> None:
         """Look at the ring for used buffers. A target with a log has shown them already."""
@@ -160,7 +163,9 @@ class Looking(Evidence):
         ready = min(count, self.oracle.received)
         if not ready:
             return
-        for buffer in islice(self.oracle.queue.used, ready):
+        for buffer in list(islice(self.oracle.queue.used, ready)):
+            if self.audit is not None:
+                self.feed(Returned(*self.handed_up(buffer)))
             self.ring.reclaim(buffer.id, buffer.slots)
             block = self.blocks.pop(buffer.number)
             self.check_seen(block)
@@ -168,6 +173,12 @@ class Looking(Evidence):
             self.lazy.discard(buffer.number)
             self.driver.arena.free(block)
         self.feed(Reclaimed(ready))
+        if self.audit is not None:
+            self.audit.look()
+
+    def handed_up(self, buffer: Buffer) -> tuple[int, int]:
+        """Head or id, and length, of a used buffer as whoever supplied it is told; skipped ones are full (2.7.9)."""
+        return buffer.id, buffer.writable if buffer.length is None else buffer.length
 
     def _may_come(self) -> bool:
         """Whether something may be used though nothing is owed."""

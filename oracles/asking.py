@@ -2,48 +2,66 @@
 
 Each rule is one small function: given a Case it returns what is wrong, in a sentence, or None. Rules
 are asked only about what a reader could not wave through, most telling first, so that a finding
-carries the name that helps most. Knows no rule itself.
+carries the name that helps most. Knows no rule itself: those that bind devices and those that bind drivers are
+Questions of their own, about facts of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from oracles.model import Case
 
-Check = Callable[[Case], "str | None"]
-_RULES: dict[str, list[tuple[str, Check]]] = {}
+
+class Facts(Protocol):
+    """What a rule is asked about: at least the moment at which it was seen."""
+
+    moment: str
 
 
-def rule(id_: str, *moments: str) -> Callable[[Check], Check]:
-    """Register the decorated function as the rule *id_*, asked at each of *moments*, after those before it."""
-
-    def register(check: Check) -> Check:
-        for moment in moments:
-            _RULES.setdefault(moment, []).append((id_, check))
-        return check
-
-    return register
+F = TypeVar("F", bound=Facts)
 
 
-def broken(
-    case: Case, without: frozenset[str] = frozenset(), unasked: frozenset[str] = frozenset()
-) -> list[tuple[str, str]]:
-    """(rule id, what happened) for every rule that *case* breaks, most telling first; its first rule owns the case.
+class Questions(Generic[F]):
+    """The rules of one side, by the moment at which they are asked."""
 
-    *without*: dropped rules: what one of them owns is nobody's, though neighbours could name it too. So a rule
-    whose loss loses a fault is needed, and ``selftest`` can show for each that it is. *unasked*: rules that don't
-    bind, since the version of VIRTIO that we judge by does not have them: their cases are for the next to name.
-    """
-    found = []
-    for id_, check in _RULES.get(case.moment, ()):
-        if id_ not in unasked:
-            message = check(case)
-            if message:
-                found.append((id_, message))
-    return [] if found and found[0][0] in without else found
+    def __init__(self) -> None:
+        self._rules: dict[str, list[tuple[str, Callable[[F], str | None]]]] = {}
+
+    def rule(self, id_: str, *moments: str) -> Callable[[Callable[[F], str | None]], Callable[[F], str | None]]:
+        """Register the decorated function as the rule *id_*, asked at each of *moments*, after those before it."""
+
+        def register(check: Callable[[F], str | None]) -> Callable[[F], str | None]:
+            for moment in moments:
+                self._rules.setdefault(moment, []).append((id_, check))
+            return check
+
+        return register
+
+    def broken(
+        self, case: F, without: frozenset[str] = frozenset(), unasked: frozenset[str] = frozenset()
+    ) -> list[tuple[str, str]]:
+        """(rule id, what happened) for every rule that *case* breaks, most telling first; its first rule owns the case.
+
+        *without*: dropped rules: what one of them owns is nobody's, though neighbours could name it too. So a rule
+        whose loss loses a fault is needed, and ``selftest`` can show for each that it is. *unasked*: rules that don't
+        bind, since the version of VIRTIO that we judge by does not have them: their cases are for the next to name.
+        """
+        found = []
+        for id_, check in self._rules.get(case.moment, ()):
+            if id_ not in unasked:
+                message = check(case)
+                if message:
+                    found.append((id_, message))
+        return [] if found and found[0][0] in without else found
+
+    def rule_ids(self) -> list[str]:
+        """Every rule that some registered check stands for, in the order asked."""
+        return list(dict.fromkeys(id_ for checks in self._rules.values() for id_, _ in checks))
 
 
-def rule_ids() -> list[str]:
-    """Every rule that some registered check stands for, in the order asked."""
-    return list(dict.fromkeys(id_ for checks in _RULES.values() for id_, _ in checks))
+_DEVICE: Questions[Case] = Questions()
+rule = _DEVICE.rule
+broken = _DEVICE.broken
+rule_ids = _DEVICE.rule_ids

@@ -56,7 +56,7 @@ class DriverRing(Ring):
         Returns (buffer id, descriptors taken). Descriptors before the last carry ids that mean nothing.
         """
         id_ = self.ids.pop()
-        memory, written, size = self.memory, self.written, self.size
+        written, size = self.written, self.size
         count = 1 if table else len(elements)
         last = count - 1
         decoys = []
@@ -75,14 +75,8 @@ class DriverRing(Ring):
                 flags |= NEXT
                 shown = (id_ * 31 + place + 0x4000) & 0xFFFF
                 decoys.append(shown)
-            offset = self.descriptor + 16 * position
-            data = _pack(address, length, shown, flags)
-            if place:
-                memory[offset : offset + 16] = data
-            else:
-                memory[offset : offset + 14] = data[:14]
-                self.heads.append((position, flags))
-            written[position] = data
+            written[position] = data = _pack(address, length, shown, flags)
+            self.put(position, data, flags, place == 0)
             self.next = position + 1
             if self.next == size:
                 self.next = 0
@@ -90,6 +84,15 @@ class DriverRing(Ring):
         self.room -= count
         self._decoys = tuple(decoys)
         return id_, count
+
+    def put(self, position: int, data: bytes, flags: int, first: bool) -> None:
+        """Store a descriptor; of the *first* of a list the flags are held back (2.8.17)."""
+        offset = self.descriptor + 16 * position
+        if first:
+            self.memory[offset : offset + 14] = data[:14]
+            self.heads.append((position, flags))
+        else:
+            self.memory[offset : offset + 16] = data
 
     def expose(self, count: int) -> None:
         """Make the oldest *count* held lists available: the first flags of all, the oldest last (2.8.21.1)."""

@@ -63,7 +63,9 @@ class Published(NamedTuple):
 
 
 class Notified(NamedTuple):
-    """We sent an available buffer notification."""
+    """We sent an available buffer notification; *forced*: on purpose, whatever the device's words say."""
+
+    forced: bool = False
 
 
 class Suppressed(NamedTuple):
@@ -158,6 +160,29 @@ class Resetting(NamedTuple):
     base: int = -1
 
 
+class Exposed(NamedTuple):
+    """The driver's side of a ring, or an indirect table, now reads *data* at *address*: at the moment of the store
+    where the driver's stores are logged, else as found by looking, what publishes it last. From the start all is 0."""
+
+    address: int
+    data: bytes
+
+
+class Looked(NamedTuple):
+    """The device has looked at all that the driver exposes. *waited*: and a notification that was due has come.
+    *logged*: no store of the driver is missing in the trace; else what was stored twice alike shows once or not."""
+
+    waited: bool = False
+    logged: bool = True
+
+
+class Returned(NamedTuple):
+    """The driver handed up the buffer with this head or buffer id, as used with *length* bytes written."""
+
+    id: int
+    length: int
+
+
 class Wrote(NamedTuple):
     """A register of the transport was written by the driver (4.1.4.3, 4.2.2): its name as the specification has it."""
 
@@ -220,6 +245,9 @@ Observation = Union[
     Idle,
     Reclaimed,
     Resetting,
+    Exposed,
+    Looked,
+    Returned,
     Wrote,
     Read,
     Interrupted,

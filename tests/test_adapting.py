@@ -35,6 +35,7 @@ def slots(made) -> list[int]:
     found = []
     for step in made.steps:
         if isinstance(step, Supply):
+            assert step.request is not None
             message = load(made.device, {}).message(step.request, 0, step.queue)
             first, second = divide(len(message.readable), message.writable, step.cut)
             count = len(first) + len(second)

@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 
 from fuzz import selftest
+from fuzz.proof import table
 from fuzz.targets.model import Model, ModelSession
 from fuzz.targets.model.engine import Engine
 from fuzz.targets.model.faults import FAULTS
 from fuzz.trouble import CONFORMS, FOUND
+from fuzz.verdict import VIOLATES, Outcome
+from oracles.rules import Violation
 
 
 def test_quick_passes(cli):
@@ -74,17 +77,42 @@ def test_an_accusation_in_a_small_program_is_told(monkeypatch):
     assert {text.split(":")[0] for text in accused} == {"S-USED-LEN-MAX", "P-USED-LEN"}
 
 
-def test_dropping_a_rule_shows_what_else_finds_a_fault(monkeypatch):
-    row = selftest.examine(FAULTS["a05"], 1)
-    lost = selftest.Row(FAULTS["a16"], "P-USED-ORDER")
-    monkeypatch.setitem(FAULTS, "a16", replace(FAULTS["a16"], engine=Engine))  # nothing else finds what isn't there
-    monkeypatch.setattr(selftest, "DROPPED", 50)
-    selftest.drop_one([row, lost], 1, lambda text: None)
-    assert row.without[row.rule] not in ("", row.rule)
-    assert lost.without == {"P-USED-ORDER": ""}
-    table = "\n".join(selftest._drop_table([row, lost]))
-    assert f"a05 by {row.without[row.rule]}" in table
-    assert "P-USED-ORDER         a16" in table
+class Planted:
+    """A fault whose case does what a test wants."""
+
+    name, text, rule, corpus = "a99", "a fault", "INO-ORDER", "INO-ORDER.split.vq"
+
+    def __init__(self, faulty: str = "INO-ORDER", dropped: str = "", clean: str = "") -> None:
+        self.said = {(True, False): faulty, (True, True): dropped, (False, False): clean}
+
+    def run(self, faulty: bool, without: frozenset[str] = frozenset()) -> Outcome:
+        rule = self.said[faulty, bool(without)]
+        return Outcome(VIOLATES, Violation(rule, "it was seen")) if rule else Outcome()
+
+
+@pytest.mark.parametrize(
+    ("planted", "wrong"),
+    [
+        (Planted(), ""),
+        (Planted(faulty=""), "the fault is named by nothing"),
+        (Planted(faulty="VQ-LIVE"), "the fault is named VQ-LIVE"),
+        (Planted(dropped="VQ-LIVE"), "without the rule it is still found, by VQ-LIVE"),
+        (Planted(clean="INO-ORDER"), "without the fault the case is accused: INO-ORDER"),
+    ],
+)
+def test_a_row_of_the_drop_one_table_says_what_it_fails_to_prove(planted, wrong):
+    row = table.prove(planted)
+    assert row.wrong == wrong
+    assert ("WRONG" in selftest._drop_table([row])[-1]) == bool(wrong)
+    assert ("INO-ORDER" in table.unproven([row])) == bool(wrong)
+
+
+def test_fails_if_a_rule_has_no_proof(monkeypatch, capsys):
+    monkeypatch.setattr(selftest, "QUICK_CLEAN", 5)
+    monkeypatch.setattr(selftest, "STEPS", 2)
+    monkeypatch.setattr(table, "every", lambda progress: [])
+    assert selftest.selftest(1, True, [FAULTS["canary"]]) == FOUND
+    assert "WRONG: no fault proves INO-ORDER" in capsys.readouterr().out
 
 
 def test_passes_with_what_is_right(monkeypatch, capsys):

@@ -26,11 +26,12 @@ LAYERS = (
     ("model",),
     ("split_rings", "announcing", "beside", "locating"),
     ("packed_rings", "split", "packed", "asking"),
-    ("order_rules",),
+    ("order_rules", "exposing"),
     ("split_rules",),
-    ("packed_rules",),
+    ("packed_rules", "split_driver", "packed_driver", "driver_asking"),
+    ("split_driver_rules", "packed_driver_rules"),
     ("device_rules", "driver_rules"),
-    ("queue_oracle",),
+    ("queue_oracle", "driver_oracle"),
     ("oracle",),
 )
 #: No clock, no randomness, no threads, no input or output in the oracles.

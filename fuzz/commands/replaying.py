@@ -19,10 +19,11 @@ from fuzz.targets import TargetError
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, UsageTrouble, deliver
 from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
+from oracles.driver_oracle import judge_driver
 from oracles.oracle import judge as judge_trace
 from oracles.rules import Level, Violation, unbound
 from oracles.rules import registry as rules
-from oracles.trace import Entry
+from oracles.trace import Entry, Looked
 
 _Words = tuple[str, str]  # of a target, and what starts its QEMU
 
@@ -191,6 +192,11 @@ def judge(path: Path, version: str = spec.VERSIONS[-1]) -> int:
         path = minimal if minimal.exists() else path / finds.TRACE
     entries = finds.load_trace(path)
     violation, warnings = judge_trace(entries, (), unbound(version))
+    if any(isinstance(seen, Looked) for _, seen in entries):  # an audit's, or what a device saw of a driver
+        drivers, more = judge_driver(entries)
+        warnings += more
+        if drivers is not None and (violation is None or not 0 <= violation.event < drivers.event):
+            violation = drivers
     code = _verdict(path, entries, violation, version)
     for warning in warnings:
         say(f"warning {warning.rule}: {warning.message}")
