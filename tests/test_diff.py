@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import cli, encoding
+from fuzz import encoding
 from fuzz.commands.diffing import _qemus
 from fuzz.common import Part, common, misfit
 from fuzz.diff import Differ, Row, Side, label
@@ -29,10 +29,7 @@ ALL = spec.IN_ORDER | spec.RING_PACKED | spec.INDIRECT_DESC | spec.EVENT_IDX
 
 def sides(*names: str, device: str = "any") -> list[Side]:
     made = [Model(name) if name else Model() for name in names]
-    return [
-        Side(one, text, one.probe(), one.limits, device)
-        for one, text in zip(made, label(made), strict=True)  # type: ignore[arg-type]  # models are targets
-    ]
+    return [Side(one, text, one.probe(), one.limits, device) for one, text in zip(made, label(made), strict=True)]
 
 
 def compare(differ: Differ, runs: int, seed: int = 1) -> int:
@@ -197,16 +194,15 @@ def test_table_says_what_is_not_offered_and_has_no_seat():
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[str], str]:
-    code = cli.main(["diff", *map(str, words)])
-    done = capsys.readouterr()
-    return code, done.out.splitlines(), done.err
+def run(cli, *words: object) -> tuple[int, list[str], str]:
+    done = cli("diff", *words)
+    return done.returncode, done.stdout.splitlines(), done.stderr
 
 
-def test_command_tells_seed_first_and_how_to_repeat_it_last(capsys, tmp_path):
+def test_command_tells_seed_first_and_how_to_repeat_it_last(cli, tmp_path):
     file, page = tmp_path / "diff.json", tmp_path / "diff.html"
     words = ["model", "model:a05", "--seed", 1, "--runs", 30, "--json", file, "--html", page]
-    code, lines, _ = run(capsys, *words)
+    code, lines, _ = run(cli, *words)
     assert code == 1
     assert re.match(r"vqfuzz \S+ · seed 1 · diff model \| model:a05 · split packed · in_order off on", lines[0])
     assert "DIVERGES  program 1" in lines
@@ -216,7 +212,7 @@ def test_command_tells_seed_first_and_how_to_repeat_it_last(capsys, tmp_path):
     assert len(encoding.load(facts["first"]["minimal"]).steps) <= 4
     assert "First divergence" in page.read_text()
     again = shlex.split(lines[-1].removeprefix("again: vqfuzz diff "))
-    second = run(capsys, *again)
+    second = run(cli, *again)
     assert second[0] == code
     assert [_timeless(line) for line in second[1]] == [_timeless(line) for line in lines]
 
@@ -225,19 +221,19 @@ def _timeless(line: str) -> str:
     return re.sub(r"\d+(\.\d+)? s\b|\d+ min \d+ s", "TIME", line)
 
 
-def test_command_without_a_divergence(capsys):
-    code, lines, _ = run(capsys, "model", "model", "--seed", 2, "--runs", 20)
+def test_command_without_a_divergence(cli):
+    code, lines, _ = run(cli, "model", "model", "--seed", 2, "--runs", 20)
     assert code == 0
     assert "no divergence" in lines[-2]
     assert not any(line.startswith("DIVERGES") for line in lines)
 
 
-def test_command_with_a_corpus(capsys, tmp_path):
-    code, lines, _ = run(capsys, "model", "model:a01", "--seed", 1, "--corpus", ROOT / "corpus/in_order")
+def test_command_with_a_corpus(cli, tmp_path):
+    code, lines, _ = run(cli, "model", "model:a01", "--seed", 1, "--corpus", ROOT / "corpus/in_order")
     assert code == 1
     assert re.match(r"DIVERGES  .*corpus/in_order/.*\.vq", next(line for line in lines if line.startswith("DIVERGES")))
     (tmp_path / "disk.vq").write_text("virtqueue-program 1\ndevice blk\nqueue split 4\nfeatures version_1\nnotify\n")
-    code, _, errors = run(capsys, "model", "model", "--seed", 1, "--corpus", tmp_path)
+    code, _, errors = run(cli, "model", "model", "--seed", 1, "--corpus", tmp_path)
     assert code == 2
     assert "1 for other device class" in errors
     assert len(errors.splitlines()) == 1
@@ -254,8 +250,8 @@ def test_command_with_a_corpus(capsys, tmp_path):
         (["model", "model", "--corpus", "/nonexistent"], 2, "can't be read"),
     ],
 )
-def test_wrong_usage_is_one_line(capsys, words, code, said):
-    done, _, errors = run(capsys, *words)
+def test_wrong_usage_is_one_line(cli, words, code, said):
+    done, _, errors = run(cli, *words)
     assert done == code
     assert said in errors
     assert len(errors.splitlines()) == 1
@@ -271,9 +267,9 @@ def test_a_qemu_for_each_target_in_order():
 
 
 @pytest.mark.target("qemu-storage-daemon")
-def test_two_back_ends_of_one_program(capsys):
+def test_two_back_ends_of_one_program(cli):
     code, lines, _ = run(
-        capsys, "qemu-storage-daemon", "qemu-storage-daemon:null", "--seed", 1, "--corpus", ROOT / "corpus/found"
+        cli, "qemu-storage-daemon", "qemu-storage-daemon:null", "--seed", 1, "--corpus", ROOT / "corpus/found"
     )
     assert code in (0, 1)
     assert "diff qemu-storage-daemon | qemu-storage-daemon:null · split · in_order off" in lines[0]

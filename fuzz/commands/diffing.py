@@ -32,7 +32,7 @@ from oracles import spec
 from oracles.rules import registry
 
 _SECONDS = 60.0
-_LINES = 30  # of a program that is printed
+_LINES = 60  # of a program that is printed
 
 
 @dataclass(frozen=True, slots=True)
