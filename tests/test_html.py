@@ -21,12 +21,11 @@ from fuzz.report.cards import load
 from fuzz.report.frames import BARS, COLUMNS, FRAMES, pictures
 from fuzz.report.html import STYLE, anchor, render
 from fuzz.report.page import Page, of_finds, of_run
-from fuzz.report.saving import write
 from fuzz.results import FAILED, NOT_OFFERED, PASSED, UNDECIDED, Result, Run
 from fuzz.selftest import search
 from fuzz.targets.model import Model
 from fuzz.targets.model.faults import FAULTS
-from fuzz.trouble import EnvironmentTrouble, UsageTrouble
+from fuzz.trouble import UsageTrouble
 from fuzz.verdict import CRASHED, Outcome
 from oracles import spec
 
@@ -372,25 +371,6 @@ def test_place_that_cant_be_written(tmp_path, cli):
         assert done.returncode == 3
         assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["finds"]
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    file = tmp_path / "page.html"
-    file.write_text("before")
-    link = tmp_path / "link.html"
-    link.symlink_to(file)
-    write(link, "after \ud800")
-    assert link.is_symlink()
-    assert file.read_text() == "after ?"
-
-    def refuse(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", refuse)
-    with pytest.raises(EnvironmentTrouble, match="no space left"):
-        write(file, "never")
-    assert file.read_text() == "after ?"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "page.html"]
 
 
 def test_empty_page_can_be_rendered():
