@@ -88,10 +88,10 @@ _STATES = {
 
 
 def panel(program: Program, entries: Sequence[Entry], marks: Sequence[int], verdict: str, label: str = "",
-          said: str = "") -> tuple[Panel, Pictures]:  # fmt: skip
-    """A run, drawn."""
+          said: str = "", queue: int | None = None) -> tuple[Panel, Pictures]:  # fmt: skip
+    """A run, drawn. *queue*: whose ring, if not that of the violation."""
     state = _STATES.get(verdict, "violates")
-    drawn = pictures(program, entries, marks, state if state in ("crashed", "hung", "gave up") else "")
+    drawn = pictures(program, entries, marks, state if state in ("crashed", "hung", "gave up") else "", queue)
     rows, left = shortened(drawn.told.rows, _ROWS)
     timeline = drawing.timeline(drawn.timeline) if drawn.timeline is not None else None
     frames = [(frame, drawing.ring(frame)) for frame in drawn.frames]
@@ -243,8 +243,9 @@ def of_outcomes(name: str, rule: str, program: Program, sides: Sequence[tuple[st
     card = Card(name, "DIVERGES", rule, "verdicts differ", "", layout=program.layout)
     describe_rule(card, registry().get(rule), program.layout)
     card.facts = _shape(program)
+    queue = next((outcome.violation.queue for _, _, outcome in sides if outcome.violation is not None), 0)
     for label, said, outcome in sides:
-        one, _ = panel(program, outcome.trace, outcome.marks, outcome.verdict, label, said)
+        one, _ = panel(program, outcome.trace, outcome.marks, outcome.verdict, label, said, queue)
         card.panels.append(one)
         if outcome.rule == rule and outcome.violation is not None and not card.expected:
             _violation(card, outcome.violation)

@@ -14,6 +14,7 @@ from fuzz import __version__, finds
 from fuzz.diff import Differ, Side
 from fuzz.report.cards import Card, load, of_outcomes, of_result
 from fuzz.report.matrix import KEPT, LACKS, UNTRIED, Cell, Line, matrix
+from fuzz.report.text import quote
 from fuzz.results import FAILED, NOT_OFFERED, STATUSES, UNDECIDED, WEDGED, Result, Run
 from fuzz.trouble import UsageTrouble
 from fuzz.verdict import BAD, Outcome
@@ -190,7 +191,7 @@ def of_finds(path: Path) -> Page:
     _environments(page, metas)
     for meta in metas[:1]:
         if meta.get("options") and meta.get("target"):
-            page.command = f"vqfuzz fuzz {meta['target']} {meta['options']}"
+            page.command = f"vqfuzz fuzz {quote(str(meta['target']))} {meta['options']}"
     return page
 
 
@@ -299,11 +300,14 @@ def _divergence(differ: Differ) -> Card:
     done = "" if small.complete else ", not to the end"
     before, after = len(first.program.steps), len(small.program.steps)
     card.shrunk = f"{before} → {after} steps ({small.executions} executions{done})"
-    lead = sides[first.lead]
-    qemu = f" --qemu '{lead.describe['qemu']}'" if lead.describe.get("qemu") else ""
-    card.commands = [f"vqfuzz replay minimal.vq --target '{side.target.name}'" for side in sides if side is not lead]
-    card.commands.insert(0, f"vqfuzz replay minimal.vq --target '{lead.target.name}'{qemu}   # the program, saved")
+    ordered = [sides[first.lead], *(side for number, side in enumerate(sides) if number != first.lead)]
+    card.commands = ["# the program, saved as minimal.vq", *dict.fromkeys(map(_replay, ordered))]
     return card
+
+
+def _replay(side: Side) -> str:
+    qemu = side.describe.get("qemu", "")
+    return f"vqfuzz replay minimal.vq --target {quote(side.target.name)}" + (f" --qemu {quote(qemu)}" if qemu else "")
 
 
 def said(outcome: Outcome) -> str:
