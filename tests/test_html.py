@@ -194,19 +194,29 @@ def test_a_crash_is_marked_where_it_was_last_alive(tmp_path):
 def test_page_of_a_check():
     results = [
         RESULT,
-        replace(RESULT, name="INO-ORDER/packed", layout="packed", status=PASSED, message=""),
+        replace(RESULT, name="INO-ORDER/packed", layout="packed", status=PASSED, message="", report=""),
         replace(RESULT, name="S-X/split", rule="S-X", status=NOT_OFFERED, message="no event_idx", section="2.7.10"),
         replace(RESULT, name="S-Y/split", rule="S-Y", status=UNDECIDED, message="a wait expired", section="2.7.6"),
+        replace(RESULT, name="LINT-A/split", rule="LINT-A", status=PASSED, message="odd, but legal", level="LINT"),
         replace(RESULT, name="S-Z/split", rule="S-Z", new=False, known="a bug that we live with", message="known one"),
     ]
     page = of_run(run_of(*results))
     text = render(page)
     checked(text)
-    assert page.heads == ["section", PASSED, FAILED, UNDECIDED, NOT_OFFERED]
-    assert page.summary == [("2.7", [0, 0, 1, 1]), ("6.2", [1, 2, 0, 0])]
+    assert page.heads == ["section", PASSED, FAILED, UNDECIDED, "accepted", NOT_OFFERED]
+    assert page.summary == [("2.7", [0, 0, 1, 0, 1]), ("6.2", [2, 1, 0, 1, 0])]
+    assert page.lead == "2 passed, 1 failed, 1 undecided, 1 accepted, 1 not offered"
+    assert page.warnings == [("LINT-A", "buffers are used out of order", "odd, but legal")]
     assert [card.rule for card in page.cards] == ["INO-ORDER"]
     assert [line.rule for line in page.lines] == ["INO-ORDER", "S-Y", "S-Z"]
-    for words in ("a bug that we live with", "no event_idx", "a wait expired", "hostile input was left out", "exit"):
+    for words in (
+        "a bug that we live with",
+        "no event_idx",
+        "a wait expired",
+        "hostile input was left out",
+        "exit",
+        "odd, but legal",
+    ):
         assert words in text
 
 

@@ -204,7 +204,7 @@ class _Command:
             say("\n".join(f"  {line}" for line in table(shown, labels, WIDTH)))
         say(
             f"  {_count(same, 'rule')} kept by all of them"
-            + (f", {untried} not exercised, since not all offer what they need" if untried else "")
+            + (f", {untried} not exercised by these programs" if untried else "")
         )
         say("")
         for origin in differ.flaky:

@@ -214,6 +214,7 @@ def load(folder: Path) -> Card:
 def of_result(result: Result) -> Card:
     """The card of a Result; drawn if its folder is still there."""
     folder = Path(result.find) if result.find else None
+    folder = folder.parent if folder is not None and folder.is_file() else folder
     card = None
     if folder is not None and folder.is_dir():
         try:
@@ -228,7 +229,8 @@ def of_result(result: Result) -> Card:
         card.where = result.find
     card.word = "WEDGED" if result.status == "wedged" else card.word
     card.name = card.name or result.name
-    card.title, card.level = result.title or card.title, result.level or card.level
+    if card.rule == result.rule:  # of a find that is another's by now, its own words hold
+        card.title, card.level = result.title or card.title, result.level or card.level
     card.layout, card.reproduced = result.layout or card.layout, result.reproduced or card.reproduced
     card.known = result.known
     if result.severity:

@@ -15,12 +15,14 @@ from fuzz.diff import Differ, Side
 from fuzz.report.cards import Card, load, of_outcomes, of_result
 from fuzz.report.matrix import KEPT, LACKS, UNTRIED, Cell, Line, matrix
 from fuzz.report.text import quote
-from fuzz.results import FAILED, NOT_OFFERED, STATUSES, UNDECIDED, WEDGED, Result, Run
+from fuzz.results import FAILED, NOT_OFFERED, PASSED, STATUSES, UNDECIDED, WEDGED, Result, Run
 from fuzz.trouble import UsageTrouble
 from fuzz.verdict import BAD, Outcome
 from fuzz.verdict import UNDECIDED as UNCLEAR_VERDICT
 from oracles.rules import registry
 
+ACCEPTED = "accepted"
+_KINDS = (*(status for status in STATUSES if status != NOT_OFFERED), ACCEPTED, NOT_OFFERED)
 MOST_CARDS = 60  # told in full; more are counted
 _MEANS = {
     0: ("conforms", "good"),
@@ -90,11 +92,8 @@ def of_run(run: Run) -> Page:
     page.accepted = [(one.rule, one.message or one.title, one.known) for one in told if not one.new]
     page.unclear = [(one.name, one.message or one.title) for one in run.results if one.status == UNDECIDED]
     page.not_offered = [(one.name, one.message or one.title) for one in run.results if one.status == NOT_OFFERED]
-    page.warnings = [
-        (one.rule, one.title, one.message or "seen")
-        for one in run.results
-        if one.level in ("SHOULD", "LINT") and one.status == FAILED and one.new and one not in shown
-    ]
+    warned = [one for one in run.results if one.status == PASSED and one.report]
+    page.warnings = [(one.rule, one.title, one.message or "seen") for one in warned]
     page.notes, page.command = list(run.notes), run.command
     page.environment = [(run.target, sorted(run.describe.items()))] if run.describe else []
     return page
@@ -109,10 +108,10 @@ def _chapter(result: Result) -> str:
 
 
 def _summary(page: Page, results: list[Result]) -> None:
-    statuses = [status for status in STATUSES if any(one.status == status for one in results)]
+    statuses = [status for status in _KINDS if any(_state(one) == status for one in results)]
     found: dict[str, Counter[str]] = {}
     for one in results:
-        found.setdefault(_chapter(one), Counter())[one.status] += 1
+        found.setdefault(_chapter(one), Counter())[_state(one)] += 1
     page.heads = ["section", *statuses]
     page.summary = [(name, [found[name][status] for status in statuses]) for name in sorted(found, key=_by_number)]
 
@@ -142,7 +141,8 @@ def _layouts(page: Page, results: list[Result]) -> None:
 
 
 def _state(result: Result) -> str:
-    return "accepted" if result.status in (FAILED, WEDGED) and not result.new else result.status
+    """Its status; what fails nothing since it is known counts for itself."""
+    return ACCEPTED if result.status in (FAILED, WEDGED) and not result.new else result.status
 
 
 def _named(cards: list[Card]) -> list[Card]:
