@@ -68,10 +68,8 @@ def of_run(run: Run) -> Page:
     verdict, tone = _MEANS.get(run.code, (f"exit {run.code}", "odd"))
     failed = run.failures()
     page = Page(f"{run.target}", verdict, tone)
-    counts = Counter(result.status for result in run.results)
-    page.lead = (
-        ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "nothing was checked"
-    )
+    counts = Counter(map(_state, run.results))
+    page.lead = ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind]) or "nothing was checked"
     page.pills = [
         ("target", run.target),
         ("VIRTIO", run.spec + (" strict" if run.strict else "")),
