@@ -13,13 +13,15 @@ import pytest
 from fuzz import encoding
 from fuzz.commands.diffing import _qemus
 from fuzz.common import Part, common, misfit
+from fuzz.confirm import Runner
 from fuzz.diff import Differ, Row, Side, label
 from fuzz.generate import nth
-from fuzz.program import Limits, Program, Queue, Request, Supply
+from fuzz.program import Limits, Notify, Program, Queue, Request, Restart, Supply
 from fuzz.report.matrix import matrix
+from fuzz.targets import TargetError
 from fuzz.targets.model import Model
 from fuzz.trouble import UsageTrouble
-from fuzz.verdict import CONFORMS, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
+from fuzz.verdict import CONFORMS, CRASHED, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.rules import Violation
 
@@ -189,6 +191,83 @@ def test_table_says_what_is_not_offered_and_has_no_seat():
     assert "P-USED-ORDER" in lines
     assert lines["P-USED-ORDER"].cells[1].state == "not offered"
     assert not any(rule.startswith("VU-") for rule in lines), "the model is no vhost-user back-end"
+
+
+class Dying(Runner):
+    """A runner whose target dies of programs with a restart, which shows when the next session begins."""
+
+    def __init__(self) -> None:
+        super().__init__(Model())
+        self.real = True
+        self.doomed = False
+
+    def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+        if self.doomed:
+            self.late = "it ended after its last connection"
+        self.doomed = Restart() in program.steps
+        if finish and self.doomed:
+            self.doomed = False
+            return Outcome(CRASHED, reason="it ended after its last connection")
+        return Outcome(CONFORMS)
+
+    def settle(self) -> None:
+        if self.doomed:
+            self.late, self.doomed = "it ended after its last connection", False
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["seen in the next session", "seen at the end"])
+def test_a_death_that_shows_late_counts_for_the_program_before(last):
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Dying()  # type: ignore[assignment]  # as much of one as it takes
+    deadly = Program(steps=(Notify(), Restart(), Notify()))
+    harmless = Program(steps=(Notify(),))
+    programs = [harmless, deadly] + ([] if last else [harmless])
+    assert differ.run((f"program {number}", program) for number, program in enumerate(programs)) == 1
+    first = differ.first
+    assert first is not None
+    assert first.origin == "program 1"
+    assert first.rules == (CONFORMS, CRASHED)
+    assert first.smaller.program.steps == (Restart(),)
+    assert differ.sides[1].counts == {CONFORMS: len(programs) - 1, CRASHED: 1}
+
+
+def test_what_never_comes_back_is_flaky_and_no_divergence():
+    class Once(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            fails, self.doomed = not self.doomed, True
+            return Outcome(CRASHED, reason="once") if fails else Outcome(CONFORMS)
+
+        def settle(self) -> None:
+            pass
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Once()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 4
+    assert differ.first is None
+    assert differ.flaky == ["program 0"]
+
+
+def test_undecided_alone_is_its_own_exit_code():
+    class Slow(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            return Outcome(UNDECIDED, reason="waited")
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Slow()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 4
+    assert not differ.kinds
+    assert [line.cells[1].state for line in matrix(differ) if line.rule == UNDECIDED] == ["undecided"]
+
+
+def test_a_target_that_goes_away_ends_the_comparison():
+    class Gone(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            raise TargetError("it is gone")
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Gone()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 3
+    assert differ.stopped == "it is gone"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

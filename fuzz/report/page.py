@@ -13,7 +13,7 @@ from pathlib import Path
 from fuzz import __version__, finds
 from fuzz.diff import Differ, Side
 from fuzz.report.cards import Card, load, of_outcomes, of_result
-from fuzz.report.matrix import KEPT, LACKS, UNTRIED, Cell, Line, matrix
+from fuzz.report.matrix import LACKS, Cell, Line, matrix
 from fuzz.report.text import quote
 from fuzz.results import FAILED, NOT_OFFERED, PASSED, STATUSES, UNDECIDED, WEDGED, Result, Run
 from fuzz.trouble import UsageTrouble
@@ -316,4 +316,4 @@ def said(outcome: Outcome) -> str:
     return f"{outcome.rule}: {text}"
 
 
-__all__ = ["KEPT", "UNTRIED", "Page", "of_diff", "of_finds", "of_run", "said"]
+__all__ = ["Page", "of_diff", "of_finds", "of_run", "said"]
