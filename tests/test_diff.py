@@ -70,6 +70,7 @@ def test_common_limits_are_those_of_all():
     ("changes", "what"),
     [
         (({"device": "blk"}, {"device": "net"}), r"device classes .*\(one: blk, two: net\)"),
+        (({}, {"device": "net", "queues": 2}), r"number of queues .*\(one: 1, two: 2\)"),
         (({"layouts": ("split",)}, {"layouts": ("packed",)}), r"layouts .*\(one: split, two: packed\)"),
         (({"in_order": (True,)}, {"in_order": (False,)}), r"in_order .*\(one: on, two: off\)"),
         (({"split_sizes": (1, 2)}, {"split_sizes": (4,)}), r"sizes of split queues .*\(one: 1 2, two: 4\)"),
@@ -257,6 +258,17 @@ def test_undecided_alone_is_its_own_exit_code():
     assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 4
     assert not differ.kinds
     assert [line.cells[1].state for line in matrix(differ) if line.rule == UNDECIDED] == ["undecided"]
+
+
+def test_a_fault_of_ours_is_told_and_nobody_elses():
+    class Ours(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            return Outcome(OUR_FAULT, reason="KeyError: 1")
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Ours()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 3
+    assert differ.ours == "program 0 on model #2: KeyError: 1"
 
 
 def test_a_target_that_goes_away_ends_the_comparison():

@@ -209,6 +209,8 @@ class _Command:
         say("")
         for origin in differ.flaky:
             say(f"FLAKY: {origin} differed once, and not again in {differ.times} executions")
+        if differ.ours:
+            say(f"vqfuzz itself failed, please report it: {differ.ours}")
         if differ.stopped and differ.stopped != "interrupted":
             say(f"stopped after {_count(differ.tally.programs, 'program')}: {differ.stopped}")
         different = sum(differ.kinds.values())

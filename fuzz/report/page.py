@@ -254,7 +254,8 @@ def of_diff(differ: Differ, *, command: str, seed: int, started: str, notes: lis
     waits = [(side.label, side.counts[UNCLEAR_VERDICT]) for side in sides]
     page.unclear = [(label, f"{count} programs undecided") for label, count in waits if count]
     page.unclear += [(origin, "differed once, and not again") for origin in differ.flaky]
-    page.notes = [*notes, *([f"stopped early: {differ.stopped}"] if differ.stopped else [])]
+    ours = [f"vqfuzz itself failed, please report it: {differ.ours}"] if differ.ours else []
+    page.notes = [*notes, *ours, *([f"stopped early: {differ.stopped}"] if differ.stopped else [])]
     page.environment = [(side.label, _facts(side)) for side in sides]
     page.command = command
     return page
