@@ -27,6 +27,10 @@ def common(parts: Sequence[Part]) -> Limits:
     every = [part.limits for part in parts]
     device = _device(parts)
     served = [limits for limits in every if limits.device == device]
+    most = min(limits.queues for limits in every)
+    queues = min(limits.queues for limits in served) if device != "any" else most
+    if queues > most:  # the programs of a class use all queues that it has
+        raise _nothing("number of queues", [(part.label, str(part.limits.queues)) for part in parts])
     layouts = tuple(one for one in every[0].layouts if all(one in limits.layouts for limits in every))
     if not layouts:
         raise _nothing("layouts", [(part.label, " ".join(part.limits.layouts)) for part in parts])
@@ -52,7 +56,7 @@ def common(parts: Sequence[Part]) -> Limits:
         split_sizes=sizes.get(spec.SPLIT, every[0].split_sizes),
         packed_sizes=sizes.get(spec.PACKED, every[0].packed_sizes),
         device=device,
-        queues=min(limits.queues for limits in (served if device != "any" else every)),
+        queues=queues,
         actions=actions,
         levers=_levers([limits.levers for limits in every]),
         pulses=_levers([limits.pulses for limits in every]),

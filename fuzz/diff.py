@@ -128,6 +128,7 @@ class Differ:
         self.first: Divergence | None = None
         self.flaky: list[str] = []  # divergences that never came back
         self.looked = 0
+        self.ours = ""  # how vqfuzz itself failed, first
         self.code = FINE
         self.stopped = ""  # why it ended early
         self.seconds = 0.0
@@ -191,6 +192,8 @@ class Differ:
         """Count a row whose outcomes are final, and look closer at the first that differs."""
         for side, outcome in zip(self.sides, row.outcomes, strict=True):
             side.counts[outcome.rule] += 1
+            if outcome.verdict == OUR_FAULT and not self.ours:
+                self.ours = f"{row.origin} on {side.label}: {outcome.reason}"
             for warning in {warning.rule for warning in outcome.warnings}:
                 side.warnings[warning] += 1
             self.tally.chains += outcome.chains

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import cli, encoding
+from fuzz import encoding
 from fuzz.commands.diffing import _qemus
 from fuzz.common import Part, common, misfit
+from fuzz.confirm import Runner
 from fuzz.diff import Differ, Row, Side, label
 from fuzz.generate import nth
-from fuzz.program import Limits, Program, Queue, Request, Supply
+from fuzz.program import Limits, Notify, Program, Queue, Request, Restart, Supply
 from fuzz.report.matrix import matrix
+from fuzz.targets import TargetError
 from fuzz.targets.model import Model
 from fuzz.trouble import UsageTrouble
-from fuzz.verdict import CONFORMS, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
+from fuzz.verdict import CONFORMS, CRASHED, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.rules import Violation
 
@@ -29,10 +31,7 @@ ALL = spec.IN_ORDER | spec.RING_PACKED | spec.INDIRECT_DESC | spec.EVENT_IDX
 
 def sides(*names: str, device: str = "any") -> list[Side]:
     made = [Model(name) if name else Model() for name in names]
-    return [
-        Side(one, text, one.probe(), one.limits, device)
-        for one, text in zip(made, label(made), strict=True)  # type: ignore[arg-type]  # models are targets
-    ]
+    return [Side(one, text, one.probe(), one.limits, device) for one, text in zip(made, label(made), strict=True)]
 
 
 def compare(differ: Differ, runs: int, seed: int = 1) -> int:
@@ -71,6 +70,7 @@ def test_common_limits_are_those_of_all():
     ("changes", "what"),
     [
         (({"device": "blk"}, {"device": "net"}), r"device classes .*\(one: blk, two: net\)"),
+        (({}, {"device": "net", "queues": 2}), r"number of queues .*\(one: 1, two: 2\)"),
         (({"layouts": ("split",)}, {"layouts": ("packed",)}), r"layouts .*\(one: split, two: packed\)"),
         (({"in_order": (True,)}, {"in_order": (False,)}), r"in_order .*\(one: on, two: off\)"),
         (({"split_sizes": (1, 2)}, {"split_sizes": (4,)}), r"sizes of split queues .*\(one: 1 2, two: 4\)"),
@@ -194,19 +194,106 @@ def test_table_says_what_is_not_offered_and_has_no_seat():
     assert not any(rule.startswith("VU-") for rule in lines), "the model is no vhost-user back-end"
 
 
+class Dying(Runner):
+    """A runner whose target dies of programs with a restart, which shows when the next session begins."""
+
+    def __init__(self) -> None:
+        super().__init__(Model())
+        self.real = True
+        self.doomed = False
+
+    def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+        if self.doomed:
+            self.late = "it ended after its last connection"
+        self.doomed = Restart() in program.steps
+        if finish and self.doomed:
+            self.doomed = False
+            return Outcome(CRASHED, reason="it ended after its last connection")
+        return Outcome(CONFORMS)
+
+    def settle(self) -> None:
+        if self.doomed:
+            self.late, self.doomed = "it ended after its last connection", False
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["seen in the next session", "seen at the end"])
+def test_a_death_that_shows_late_counts_for_the_program_before(last):
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Dying()  # type: ignore[assignment]  # as much of one as it takes
+    deadly = Program(steps=(Notify(), Restart(), Notify()))
+    harmless = Program(steps=(Notify(),))
+    programs = [harmless, deadly] + ([] if last else [harmless])
+    assert differ.run((f"program {number}", program) for number, program in enumerate(programs)) == 1
+    first = differ.first
+    assert first is not None
+    assert first.origin == "program 1"
+    assert first.rules == (CONFORMS, CRASHED)
+    assert first.smaller.program.steps == (Restart(),)
+    assert differ.sides[1].counts == {CONFORMS: len(programs) - 1, CRASHED: 1}
+
+
+def test_what_never_comes_back_is_flaky_and_no_divergence():
+    class Once(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            fails, self.doomed = not self.doomed, True
+            return Outcome(CRASHED, reason="once") if fails else Outcome(CONFORMS)
+
+        def settle(self) -> None:
+            pass
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Once()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 4
+    assert differ.first is None
+    assert differ.flaky == ["program 0"]
+
+
+def test_undecided_alone_is_its_own_exit_code():
+    class Slow(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            return Outcome(UNDECIDED, reason="waited")
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Slow()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 4
+    assert not differ.kinds
+    assert [line.cells[1].state for line in matrix(differ) if line.rule == UNDECIDED] == ["undecided"]
+
+
+def test_a_fault_of_ours_is_told_and_nobody_elses():
+    class Ours(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            return Outcome(OUR_FAULT, reason="KeyError: 1")
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Ours()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 3
+    assert differ.ours == "program 0 on model #2: KeyError: 1"
+
+
+def test_a_target_that_goes_away_ends_the_comparison():
+    class Gone(Dying):
+        def run(self, program, patient=False, salt=0, without=frozenset(), finish=False, before=()):
+            raise TargetError("it is gone")
+
+    differ = Differ(sides("", ""), lambda text, force: None)
+    differ.sides[1].runner = Gone()  # type: ignore[assignment]  # as much of one as it takes
+    assert differ.run([("program 0", Program(steps=(Notify(),)))]) == 3
+    assert differ.stopped == "it is gone"
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[str], str]:
-    code = cli.main(["diff", *map(str, words)])
-    done = capsys.readouterr()
-    return code, done.out.splitlines(), done.err
+def run(cli, *words: object) -> tuple[int, list[str], str]:
+    done = cli("diff", *words)
+    return done.returncode, done.stdout.splitlines(), done.stderr
 
 
-def test_command_tells_seed_first_and_how_to_repeat_it_last(capsys, tmp_path):
+def test_command_tells_seed_first_and_how_to_repeat_it_last(cli, tmp_path):
     file, page = tmp_path / "diff.json", tmp_path / "diff.html"
     words = ["model", "model:a05", "--seed", 1, "--runs", 30, "--json", file, "--html", page]
-    code, lines, _ = run(capsys, *words)
+    code, lines, _ = run(cli, *words)
     assert code == 1
     assert re.match(r"vqfuzz \S+ · seed 1 · diff model \| model:a05 · split packed · in_order off on", lines[0])
     assert "DIVERGES  program 1" in lines
@@ -216,7 +303,7 @@ def test_command_tells_seed_first_and_how_to_repeat_it_last(capsys, tmp_path):
     assert len(encoding.load(facts["first"]["minimal"]).steps) <= 4
     assert "First divergence" in page.read_text()
     again = shlex.split(lines[-1].removeprefix("again: vqfuzz diff "))
-    second = run(capsys, *again)
+    second = run(cli, *again)
     assert second[0] == code
     assert [_timeless(line) for line in second[1]] == [_timeless(line) for line in lines]
 
@@ -225,19 +312,19 @@ def _timeless(line: str) -> str:
     return re.sub(r"\d+(\.\d+)? s\b|\d+ min \d+ s", "TIME", line)
 
 
-def test_command_without_a_divergence(capsys):
-    code, lines, _ = run(capsys, "model", "model", "--seed", 2, "--runs", 20)
+def test_command_without_a_divergence(cli):
+    code, lines, _ = run(cli, "model", "model", "--seed", 2, "--runs", 20)
     assert code == 0
     assert "no divergence" in lines[-2]
     assert not any(line.startswith("DIVERGES") for line in lines)
 
 
-def test_command_with_a_corpus(capsys, tmp_path):
-    code, lines, _ = run(capsys, "model", "model:a01", "--seed", 1, "--corpus", ROOT / "corpus/in_order")
+def test_command_with_a_corpus(cli, tmp_path):
+    code, lines, _ = run(cli, "model", "model:a01", "--seed", 1, "--corpus", ROOT / "corpus/in_order")
     assert code == 1
     assert re.match(r"DIVERGES  .*corpus/in_order/.*\.vq", next(line for line in lines if line.startswith("DIVERGES")))
     (tmp_path / "disk.vq").write_text("virtqueue-program 1\ndevice blk\nqueue split 4\nfeatures version_1\nnotify\n")
-    code, _, errors = run(capsys, "model", "model", "--seed", 1, "--corpus", tmp_path)
+    code, _, errors = run(cli, "model", "model", "--seed", 1, "--corpus", tmp_path)
     assert code == 2
     assert "1 for other device class" in errors
     assert len(errors.splitlines()) == 1
@@ -254,8 +341,8 @@ def test_command_with_a_corpus(capsys, tmp_path):
         (["model", "model", "--corpus", "/nonexistent"], 2, "can't be read"),
     ],
 )
-def test_wrong_usage_is_one_line(capsys, words, code, said):
-    done, _, errors = run(capsys, *words)
+def test_wrong_usage_is_one_line(cli, words, code, said):
+    done, _, errors = run(cli, *words)
     assert done == code
     assert said in errors
     assert len(errors.splitlines()) == 1
@@ -270,10 +357,24 @@ def test_a_qemu_for_each_target_in_order():
         _qemus(targets, ("a", "b", "c"))
 
 
+_DISK = """virtqueue-program 1
+device blk
+queue split 4
+features version_1
+supply write sector=3 length=512
+supply read sector=9 length=1024
+notify
+receive 2
+"""
+
+
 @pytest.mark.target("qemu-storage-daemon")
-def test_two_back_ends_of_one_program(capsys):
-    code, lines, _ = run(
-        capsys, "qemu-storage-daemon", "qemu-storage-daemon:null", "--seed", 1, "--corpus", ROOT / "corpus/found"
-    )
-    assert code in (0, 1)
-    assert "diff qemu-storage-daemon | qemu-storage-daemon:null · split · in_order off" in lines[0]
+def test_two_back_ends_of_one_program(cli, tmp_path):
+    (tmp_path / "disk.vq").write_text(_DISK)
+    words = ["qemu-storage-daemon", "qemu-storage-daemon:null", "model"]
+    code, lines, errors = run(cli, *words, "--seed", 1, "--corpus", tmp_path)
+    assert code == 0, errors
+    assert lines[0].endswith("diff qemu-storage-daemon | qemu-storage-daemon:null | model · split · in_order off")
+    assert lines[1] == "model knows no device class: its answers are not looked at"
+    assert "1 program in" in lines[-2]
+    assert "no divergence" in lines[-2]

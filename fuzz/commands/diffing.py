@@ -32,7 +32,7 @@ from oracles import spec
 from oracles.rules import registry
 
 _SECONDS = 60.0
-_LINES = 30  # of a program that is printed
+_LINES = 60  # of a program that is printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +204,13 @@ class _Command:
             say("\n".join(f"  {line}" for line in table(shown, labels, WIDTH)))
         say(
             f"  {_count(same, 'rule')} kept by all of them"
-            + (f", {untried} not exercised, since not all offer what they need" if untried else "")
+            + (f", {untried} not exercised by these programs" if untried else "")
         )
         say("")
         for origin in differ.flaky:
             say(f"FLAKY: {origin} differed once, and not again in {differ.times} executions")
+        if differ.ours:
+            say(f"vqfuzz itself failed, please report it: {differ.ours}")
         if differ.stopped and differ.stopped != "interrupted":
             say(f"stopped after {_count(differ.tally.programs, 'program')}: {differ.stopped}")
         different = sum(differ.kinds.values())

@@ -47,23 +47,32 @@ def render(program: Program, labels: list[str], outcomes: list[Outcome]) -> list
     left = max(0, len(lines) - ROWS)
     first = min(26, max([6, *(len(driver) for _, driver, _ in lines[left:])]))
     each = (WIDTH - 10 - first - 2 * len(labels)) // len(labels)
-    heads = "  ".join(_cut(label, each).ljust(each) for label in labels)
+    heads = "  ".join(shorter(label, each).ljust(each) for label in labels)
     text = ["  What happened", f"    step  {'driver':<{first}}  {heads}".rstrip()]
+    number = next((one.queue() for one in told if one.violation is not None), 0)
     text.append(f"    ────  {'─' * first}  " + "  ".join("─" * each for _ in labels))
     text += [f"       …  {left} rows before these are left out"] if left else []
     before = None
     for step, driver, rows in lines[left:]:
-        number = "" if step == before else "end" if step < 0 else str(step)
+        named = "" if step == before else "end" if step < 0 else str(step)
         before = step
         cells = "  ".join(_cell(row, each).ljust(each) for row in rows)
-        text.append(f"    {number:>4}  {_cut(driver or '·', first):<{first}}  {cells}".rstrip())
+        text.append(f"    {named:>4}  {_cut(driver or '·', first):<{first}}  {cells}".rstrip())
     for label, one in zip(labels, told, strict=True):
-        rings = one.rings.get(one.queue())
+        rings = one.rings.get(number)
         if rings is not None:
-            wrong = one.violation.position if one.violation is not None else -1
+            wrong = one.violation.position if one.violation is not None and one.queue() == number else -1
             drawn = rings.draw(wrong if wrong < rings.size else -1)
             text += ["", f"  Ring of {label} (size {rings.size})", *(_cut(f"    {line}", WIDTH) for line in drawn)]
     return text
+
+
+def shorter(label: str, width: int) -> str:
+    """A label in *width* characters, cut in its middle: names of one kind differ at their ends."""
+    if len(label) <= width:
+        return label
+    end = (width - 1) // 2
+    return f"{label[: width - 1 - end]}…{label[-end:]}"
 
 
 def _cell(row: Row | None, width: int) -> str:

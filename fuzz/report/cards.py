@@ -88,10 +88,10 @@ _STATES = {
 
 
 def panel(program: Program, entries: Sequence[Entry], marks: Sequence[int], verdict: str, label: str = "",
-          said: str = "") -> tuple[Panel, Pictures]:  # fmt: skip
-    """A run, drawn."""
+          said: str = "", queue: int | None = None) -> tuple[Panel, Pictures]:  # fmt: skip
+    """A run, drawn. *queue*: whose ring, if not that of the violation."""
     state = _STATES.get(verdict, "violates")
-    drawn = pictures(program, entries, marks, state if state in ("crashed", "hung", "gave up") else "")
+    drawn = pictures(program, entries, marks, state if state in ("crashed", "hung", "gave up") else "", queue)
     rows, left = shortened(drawn.told.rows, _ROWS)
     timeline = drawing.timeline(drawn.timeline) if drawn.timeline is not None else None
     frames = [(frame, drawing.ring(frame)) for frame in drawn.frames]
@@ -214,6 +214,7 @@ def load(folder: Path) -> Card:
 def of_result(result: Result) -> Card:
     """The card of a Result; drawn if its folder is still there."""
     folder = Path(result.find) if result.find else None
+    folder = folder.parent if folder is not None and folder.is_file() else folder
     card = None
     if folder is not None and folder.is_dir():
         try:
@@ -228,7 +229,8 @@ def of_result(result: Result) -> Card:
         card.where = result.find
     card.word = "WEDGED" if result.status == "wedged" else card.word
     card.name = card.name or result.name
-    card.title, card.level = result.title or card.title, result.level or card.level
+    if card.rule == result.rule:  # of a find that is another's by now, its own words hold
+        card.title, card.level = result.title or card.title, result.level or card.level
     card.layout, card.reproduced = result.layout or card.layout, result.reproduced or card.reproduced
     card.known = result.known
     if result.severity:
@@ -243,8 +245,9 @@ def of_outcomes(name: str, rule: str, program: Program, sides: Sequence[tuple[st
     card = Card(name, "DIVERGES", rule, "verdicts differ", "", layout=program.layout)
     describe_rule(card, registry().get(rule), program.layout)
     card.facts = _shape(program)
+    queue = next((outcome.violation.queue for _, _, outcome in sides if outcome.violation is not None), 0)
     for label, said, outcome in sides:
-        one, _ = panel(program, outcome.trace, outcome.marks, outcome.verdict, label, said)
+        one, _ = panel(program, outcome.trace, outcome.marks, outcome.verdict, label, said, queue)
         card.panels.append(one)
         if outcome.rule == rule and outcome.violation is not None and not card.expected:
             _violation(card, outcome.violation)

@@ -121,10 +121,12 @@ def _frozen(ring: Rings, number: int, oracle: Oracle) -> Rings:
     return twin
 
 
-def pictures(program: Program, entries: Sequence[Entry], marks: Sequence[int], ended: str = "") -> Pictures:
+def pictures(program: Program, entries: Sequence[Entry], marks: Sequence[int], ended: str = "",
+             queue: int | None = None) -> Pictures:  # fmt: skip
     """All of a run that can be drawn, within bounds that don't depend on its length.
 
     *ended*: in a word or two, how it ended, if no rule says so: the last row is where that was.
+    *queue*: whose ring is drawn, if not that of the violation.
     """
     seen = _Seen(max(0, len(marks) - FRAMES))
     told = story.tell(program, entries, marks, seen.watch)
@@ -133,7 +135,7 @@ def pictures(program: Program, entries: Sequence[Entry], marks: Sequence[int], e
     groups: dict[int, list[Row]] = {}
     for row in told.rows:
         groups.setdefault(row.step, []).append(row)
-    frames = _frames(told, groups, seen)
+    frames = _frames(told, groups, seen, told.queue() if queue is None else queue)
     return Pictures(told, _timeline(program, told, groups, seen), tuple(frames), max(0, len(groups) - FRAMES))
 
 
@@ -141,9 +143,9 @@ def _name(step: int) -> str:
     return "end" if step == _END else str(step)
 
 
-def _frames(told: Story, groups: dict[int, list[Row]], seen: _Seen) -> list[Frame]:
-    number = told.queue()
-    wrong = told.violation.position if told.violation is not None else -1
+def _frames(told: Story, groups: dict[int, list[Row]], seen: _Seen, number: int) -> list[Frame]:
+    violation = told.violation
+    wrong = violation.position if violation is not None and violation.queue == number else -1
     found: list[Frame] = []
     first = next(iter(groups), 0)
     before = [rings for step, rings in seen.rings.items() if 0 <= step < first or first == _END]

@@ -1,4 +1,4 @@
-"""A page as HTML: one file that needs nothing else, readable without a script, on paper, and on a phone.
+"""A page as HTML: one file that needs nothing else, readable without a script, and on a phone.
 
 Knows the template beside it. Every text of a page is data: escaped, and without characters that could change what
 stands around it.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fuzz.diff import Differ, Side
+from fuzz.report.aside import shorter
 from fuzz.verdict import BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED
 from oracles import spec
 from oracles.rules import Rule, registry
@@ -125,7 +126,7 @@ def table(lines: Iterable[Line], labels: Sequence[str], width: int) -> list[str]
     """Lines as text in columns, the header first; long names of targets are cut."""
     shown = list(lines)
     room = max(14, (width - 26) // max(1, len(labels)) - 2)
-    heads = [name if len(name) <= room else name[: room - 1] + "…" for name in labels]
+    heads = [shorter(name, room) for name in labels]
     first = max([len(line.rule) for line in shown] + [4])
     cells = [[str(cell) for cell in line.cells] for line in shown]
     widths = [max([len(head), *(len(row[number]) for row in cells)]) for number, head in enumerate(heads)]

@@ -13,13 +13,16 @@ from pathlib import Path
 from fuzz import __version__, finds
 from fuzz.diff import Differ, Side
 from fuzz.report.cards import Card, load, of_outcomes, of_result
-from fuzz.report.matrix import KEPT, LACKS, UNTRIED, Cell, Line, matrix
-from fuzz.results import FAILED, NOT_OFFERED, STATUSES, UNDECIDED, WEDGED, Result, Run
+from fuzz.report.matrix import LACKS, Cell, Line, matrix
+from fuzz.report.text import quote
+from fuzz.results import FAILED, NOT_OFFERED, PASSED, STATUSES, UNDECIDED, WEDGED, Result, Run
 from fuzz.trouble import UsageTrouble
 from fuzz.verdict import BAD, Outcome
 from fuzz.verdict import UNDECIDED as UNCLEAR_VERDICT
 from oracles.rules import registry
 
+ACCEPTED = "accepted"
+_KINDS = (*(status for status in STATUSES if status != NOT_OFFERED), ACCEPTED, NOT_OFFERED)
 MOST_CARDS = 60  # told in full; more are counted
 _MEANS = {
     0: ("conforms", "good"),
@@ -65,10 +68,8 @@ def of_run(run: Run) -> Page:
     verdict, tone = _MEANS.get(run.code, (f"exit {run.code}", "odd"))
     failed = run.failures()
     page = Page(f"{run.target}", verdict, tone)
-    counts = Counter(result.status for result in run.results)
-    page.lead = (
-        ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "nothing was checked"
-    )
+    counts = Counter(map(_state, run.results))
+    page.lead = ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind]) or "nothing was checked"
     page.pills = [
         ("target", run.target),
         ("VIRTIO", run.spec + (" strict" if run.strict else "")),
@@ -89,11 +90,8 @@ def of_run(run: Run) -> Page:
     page.accepted = [(one.rule, one.message or one.title, one.known) for one in told if not one.new]
     page.unclear = [(one.name, one.message or one.title) for one in run.results if one.status == UNDECIDED]
     page.not_offered = [(one.name, one.message or one.title) for one in run.results if one.status == NOT_OFFERED]
-    page.warnings = [
-        (one.rule, one.title, one.message or "seen")
-        for one in run.results
-        if one.level in ("SHOULD", "LINT") and one.status == FAILED and one.new and one not in shown
-    ]
+    warned = [one for one in run.results if one.status == PASSED and one.report]
+    page.warnings = [(one.rule, one.title, one.message or "seen") for one in warned]
     page.notes, page.command = list(run.notes), run.command
     page.environment = [(run.target, sorted(run.describe.items()))] if run.describe else []
     return page
@@ -108,10 +106,10 @@ def _chapter(result: Result) -> str:
 
 
 def _summary(page: Page, results: list[Result]) -> None:
-    statuses = [status for status in STATUSES if any(one.status == status for one in results)]
+    statuses = [status for status in _KINDS if any(_state(one) == status for one in results)]
     found: dict[str, Counter[str]] = {}
     for one in results:
-        found.setdefault(_chapter(one), Counter())[one.status] += 1
+        found.setdefault(_chapter(one), Counter())[_state(one)] += 1
     page.heads = ["section", *statuses]
     page.summary = [(name, [found[name][status] for status in statuses]) for name in sorted(found, key=_by_number)]
 
@@ -141,7 +139,8 @@ def _layouts(page: Page, results: list[Result]) -> None:
 
 
 def _state(result: Result) -> str:
-    return "accepted" if result.status in (FAILED, WEDGED) and not result.new else result.status
+    """Its status; what fails nothing since it is known counts for itself."""
+    return ACCEPTED if result.status in (FAILED, WEDGED) and not result.new else result.status
 
 
 def _named(cards: list[Card]) -> list[Card]:
@@ -190,7 +189,7 @@ def of_finds(path: Path) -> Page:
     _environments(page, metas)
     for meta in metas[:1]:
         if meta.get("options") and meta.get("target"):
-            page.command = f"vqfuzz fuzz {meta['target']} {meta['options']}"
+            page.command = f"vqfuzz fuzz {quote(str(meta['target']))} {meta['options']}"
     return page
 
 
@@ -255,7 +254,8 @@ def of_diff(differ: Differ, *, command: str, seed: int, started: str, notes: lis
     waits = [(side.label, side.counts[UNCLEAR_VERDICT]) for side in sides]
     page.unclear = [(label, f"{count} programs undecided") for label, count in waits if count]
     page.unclear += [(origin, "differed once, and not again") for origin in differ.flaky]
-    page.notes = [*notes, *([f"stopped early: {differ.stopped}"] if differ.stopped else [])]
+    ours = [f"vqfuzz itself failed, please report it: {differ.ours}"] if differ.ours else []
+    page.notes = [*notes, *ours, *([f"stopped early: {differ.stopped}"] if differ.stopped else [])]
     page.environment = [(side.label, _facts(side)) for side in sides]
     page.command = command
     return page
@@ -299,11 +299,14 @@ def _divergence(differ: Differ) -> Card:
     done = "" if small.complete else ", not to the end"
     before, after = len(first.program.steps), len(small.program.steps)
     card.shrunk = f"{before} → {after} steps ({small.executions} executions{done})"
-    lead = sides[first.lead]
-    qemu = f" --qemu '{lead.describe['qemu']}'" if lead.describe.get("qemu") else ""
-    card.commands = [f"vqfuzz replay minimal.vq --target '{side.target.name}'" for side in sides if side is not lead]
-    card.commands.insert(0, f"vqfuzz replay minimal.vq --target '{lead.target.name}'{qemu}   # the program, saved")
+    ordered = [sides[first.lead], *(side for number, side in enumerate(sides) if number != first.lead)]
+    card.commands = ["# the program, saved as minimal.vq", *dict.fromkeys(map(_replay, ordered))]
     return card
+
+
+def _replay(side: Side) -> str:
+    qemu = side.describe.get("qemu", "")
+    return f"vqfuzz replay minimal.vq --target {quote(side.target.name)}" + (f" --qemu {quote(qemu)}" if qemu else "")
 
 
 def said(outcome: Outcome) -> str:
@@ -314,4 +317,4 @@ def said(outcome: Outcome) -> str:
     return f"{outcome.rule}: {text}"
 
 
-__all__ = ["KEPT", "UNTRIED", "Page", "of_diff", "of_finds", "of_run", "said"]
+__all__ = ["Page", "of_diff", "of_finds", "of_run", "said"]
