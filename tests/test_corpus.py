@@ -8,6 +8,7 @@ import pytest
 
 from fuzz.driver_side import run
 from fuzz.encoding import dump, load
+from fuzz.proof import family
 from fuzz.proof.ring import planted
 from fuzz.targets.model import Model
 from fuzz.targets.model.faults import FAULTS
@@ -16,6 +17,8 @@ from fuzz.verdict import CONFORMS
 ROOT = Path(__file__).resolve().parent.parent / "corpus"
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.glob("*/*.vq"))}
 OF_A_CLASS = {name for name, path in FILES.items() if "\ndevice " in path.read_text(encoding="utf-8")}
+OF_DRIVERS = {f"rules/{one.corpus}" for one in family("driver")}
+"""What a driver breaks shows as soon as a buffer is available: some end there."""
 by_file = pytest.mark.parametrize("name", FILES)
 
 
@@ -36,7 +39,7 @@ def test_programs_are_canonical_and_explained(name):
 def test_a_device_that_conforms_is_not_accused(name):
     outcome = run(load(FILES[name].read_text(encoding="utf-8")), Model().open())
     assert (outcome.verdict, outcome.violation) == (CONFORMS, None)
-    assert outcome.chains > 0
+    assert outcome.chains > 0 or name in OF_DRIVERS
 
 
 def test_what_is_for_a_class_of_devices_is_proven_on_one():
