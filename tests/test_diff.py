@@ -337,7 +337,7 @@ def test_command_with_a_corpus(cli, tmp_path):
         (["model", "modle"], 2, "no target is called"),
         (["model", "model", "--qemu", "x"], 2, "none of model model is one"),
         (["model", "vhost-user:/nonexistent/socket", "--runs", "1"], 3, "can't be reached"),
-        (["model", "model", "--runs", "1", "--html", "/nonexistent/page.html"], 3, "can't be written"),
+        (["model", "model", "--runs", "1", "--html", "/dev/null/page.html"], 3, "can't be written"),
         (["model", "model", "--corpus", "/nonexistent"], 2, "can't be read"),
     ],
 )

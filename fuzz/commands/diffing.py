@@ -19,9 +19,9 @@ from fuzz.generate import nth
 from fuzz.program import Limits, Program
 from fuzz.registry import make
 from fuzz.report import aside
+from fuzz.report.files import writable, write
 from fuzz.report.matrix import conforming, matrix, table
 from fuzz.report.page import of_diff, said
-from fuzz.report.saving import writable, write
 from fuzz.report.text import WIDTH, quote, where
 from fuzz.status import Status, duration
 from fuzz.targets import Target

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 from fuzz.commands.fuzzing import say
+from fuzz.report import jsonl
+from fuzz.report.files import writable, write
 from fuzz.report.html import render
 from fuzz.report.page import Page, of_finds, of_run
-from fuzz.report.saving import writable, write
-from fuzz.results import Run
 from fuzz.trouble import CONFORMS, UsageTrouble, readable
 
 
@@ -28,6 +27,4 @@ def _page(path: Path) -> Page:
     if not path.exists():
         raise UsageTrouble(f"{path} is not there; name a find's folder, a folder of finds, or a file of events")
     text = readable(str(path), "file of events (JSON lines)")
-    run = importlib.import_module("fuzz.report.jsonl").load(text, str(path))
-    assert isinstance(run, Run)
-    return of_run(run)
+    return of_run(jsonl.load(text, str(path)))

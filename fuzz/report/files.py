@@ -42,7 +42,8 @@ def write(path: Path, text: str) -> None:
     """
     try:
         if _is_special(path):
-            with open(path, "a", encoding="utf-8") as file:  # what standard output has already is not cut off
+            # "a": what standard output has already is not cut off
+            with open(path, "a", encoding="utf-8", errors="replace") as file:
                 file.write(text)
             return
         whole = Path(os.path.realpath(path))  # a link stays one
@@ -64,7 +65,7 @@ def append(path: Path, text: str) -> None:
 def _replace(whole: Path, text: str) -> None:
     hidden = _beside(whole)
     try:
-        with open(hidden, "x", encoding="utf-8") as file:
+        with open(hidden, "x", encoding="utf-8", errors="replace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

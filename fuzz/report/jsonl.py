@@ -60,7 +60,7 @@ def load(text: str, name: str) -> Run:
     """The run that the lines *text* of the file *name* tell of. Raises UsageTrouble: one line, with the mend."""
     events = [_event(one, f"{name}:{place}") for place, one in enumerate(text.split("\n"), 1) if one.strip()]
     if not events or events[0].get("schema") != SCHEMA:
-        raise UsageTrouble(f"{name}: no {SCHEMA} file, for its first line names no such schema; make one with --jsonl")
+        raise UsageTrouble(f"{name}: no {SCHEMA} file, for its first line names no such schema; make one with --json")
     if events[0].get("version") != VERSION:
         raise UsageTrouble(
             f"{name}: version {events[0].get('version')!r} of {SCHEMA}, and this vqfuzz reads version {VERSION}; "
@@ -90,7 +90,7 @@ def _event(text: str, place: str) -> dict[str, Any]:
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise UsageTrouble(f"{place}: not a JSON object; make the file again with --jsonl")
+        raise UsageTrouble(f"{place}: not a JSON object; make the file again with --json")
     return event
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fuzz.report.saving import writable, write
+from fuzz.report.files import writable, write
 from fuzz.trouble import EnvironmentTrouble
 
 
