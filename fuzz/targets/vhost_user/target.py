@@ -14,7 +14,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from fuzz.program import Limits
-from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
+from fuzz.targets import Offer, TargetDied, TargetError, TargetHung, TargetMisspoke
 from fuzz.targets.presets import ACTIONS, PRESETS, Preset
 from fuzz.targets.process import NOT_YET, Process, connect, first_line, split_command
 from fuzz.targets.vhost_user import protocol
@@ -66,6 +66,10 @@ class VhostUser:
             process.start()
             self._served = False
         return process.connect(self.preset.patience if self.preset else 10.0)
+
+    def frontend(self, connection: socket.socket, seconds: float, acknowledge: bool = True) -> Frontend:
+        """Our end of a connection."""
+        return Frontend(connection, seconds, acknowledge)
 
     def _connect_to_path(self) -> socket.socket:
         deadline = time.monotonic() + 1.0
@@ -123,6 +127,9 @@ class VhostUser:
             if served:
                 raise
             raise TargetError(str(error)) from None  # it never worked: that is no find
+        except TargetMisspoke:
+            self.ended(False)
+            raise
         except OSError as error:
             raise TargetError(f"no memory can be shared: {error.strerror}") from None
         return self._session
@@ -143,7 +150,7 @@ class VhostUser:
         """What it offers, by a connection of its own."""
         if self._session is not None:
             self._session.close()
-        frontend = Frontend(self.connect(), self.seconds)
+        frontend = self.frontend(self.connect(), self.seconds)
         try:
             frontend.negotiate()
             queues = frontend.queue_count()
