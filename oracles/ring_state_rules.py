@@ -146,7 +146,7 @@ def _unlogged(case: Spoken) -> str | None:
     if logged is None:
         return None
     for address, length in logged.written:
-        for page in range(address // vu.LOG_PAGE, (address + max(length, 1) - 1) // vu.LOG_PAGE + 1):
+        for page in range(address // vu.LOG_PAGE, (address + length + vu.LOG_PAGE - 1) // vu.LOG_PAGE):
             bit = page - logged.address // vu.LOG_PAGE
             if not 0 <= bit < 8 * len(logged.data) or not logged.data[bit // 8] >> bit % 8 & 1:
                 return f"the page at {page * vu.LOG_PAGE:#x} was written, and isn't marked in the log"

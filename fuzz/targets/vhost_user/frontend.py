@@ -69,7 +69,7 @@ class Frontend:
         self.log: list[Entry] = [(0, Connected())]
         self.gifts: list[int] = []  # descriptors that came with the last reply, ours to close
         self.accepted = 0  # features, with bit 30
-        self._wanted = wanted
+        self.wanted = wanted
         self.features = 0
         self.protocol_features = 0  # offered, not what was negotiated
         self.negotiated = 0  # protocol features
@@ -98,7 +98,7 @@ class Frontend:
         """
         self.learn()
         if self.has_protocol_features:
-            self.negotiated = self.protocol_features & self._wanted
+            self.negotiated = self.protocol_features & self.wanted
             self.send(protocol.number(vu.SET_PROTOCOL_FEATURES, self.negotiated))
             self._acknowledging = self._acknowledge and bool(self.negotiated & vu.REPLY_ACK)
         self.own()
@@ -239,6 +239,22 @@ class Frontend:
         self._collect(deadline)
         return self._reply(vu.HEADER.unpack_from(message)[0], sizes, deadline)
 
+    def insist(self, message: bytes, sizes: tuple[int, ...], descriptors: Sequence[int] = ()) -> bytes:
+        """ask(), with another question right behind it: an answer that is left out shows by the other's coming."""
+        self._write(message, descriptors)
+        self._write(protocol.plain(vu.GET_FEATURES), ())
+        deadline = self._deadline()
+        self._collect(deadline)
+        payload = self._reply(vu.HEADER.unpack_from(message)[0], sizes, deadline)
+        self._barrier(deadline)
+        return payload
+
+    def _barrier(self, deadline: float) -> None:
+        """The answer to what was asked last, keeping what came with the one before."""
+        kept, self.gifts = self.gifts, []
+        self._reply(vu.GET_FEATURES, (8,), deadline)
+        self.gifts += kept
+
     def _collect(self, deadline: float) -> None:
         waiting = self._waiting
         while waiting:
@@ -281,7 +297,8 @@ class Frontend:
         while len(received) < size:
             try:
                 self._connection.settimeout(max(0.001, deadline - time.monotonic()))
-                data, ancillary, _, _ = self._connection.recvmsg(_LARGEST_REPLY, _ROOM, socket.MSG_CMSG_CLOEXEC)
+                # no more than this message has: descriptors come with whatever is read in one go
+                data, ancillary, _, _ = self._connection.recvmsg(size - len(received), _ROOM, socket.MSG_CMSG_CLOEXEC)
             except TimeoutError:
                 raise Silent(f"doesn't reply to {name} within {self._seconds:g} s") from None
             except ConnectionError:
