@@ -37,7 +37,7 @@ class Ring:
     how: str = ""  # why it is enabled or not: "" as it began | features | before | running | stopped | reset
     ended: str = ""  # what stopped it last: base | reset
     replaced: bool = False  # its call descriptor, while it ran
-    served: int = 0  # buffers that came back since it was started
+    served: int = 0  # buffers that came back since it was started, or stopped
 
     @property
     def started(self) -> bool:
@@ -150,7 +150,7 @@ class Conversation:
             stopped = "stopped" if ring.ended else "before"
             ring.enabled, ring.how = bool(value), "running" if ring.started else stopped
         else:
-            ring.kick, ring.ended, ring.replaced = "", "base", False
+            ring.kick, ring.ended, ring.replaced, ring.served = "", "base", False, 0
             ring.based = False
 
     def got(self, got: Got) -> Pending:

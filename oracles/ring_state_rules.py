@@ -46,7 +46,8 @@ def _after_reset(case: Spoken) -> str | None:
 
 @rule("VU-SUSPENDED", "activity")
 def _suspended(case: Spoken) -> str | None:
-    if case.talk.suspended and case.what == "called" and case.ring.ended == "base":
+    ring = case.ring
+    if case.talk.suspended and case.what == "called" and ring.ended == "base" and not ring.served:
         return f"ring {case.number} was notified of though all rings are stopped"
     return None
 
@@ -216,6 +217,6 @@ def _packed(case: Spoken) -> str | None:
 
 @rule("VU-INFLIGHT-RESUBMIT", "activity")
 def _repeated(case: Spoken) -> str | None:
-    if case.what == "again":
+    if case.what == "again" and case.talk.restored:
         return f"ring {case.number}: a buffer that had come back before the reconnection came back again"
     return None

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from fuzz.cases import NotOffered
+from fuzz.program import Limits
 from fuzz.targets import Offer
 from fuzz.targets.presets import Preset
 from fuzz.targets.vhost_user import protocol
@@ -43,7 +44,9 @@ class Subject(Backend, Protocol):
     """A vhost-user target as cases need it."""
 
     preset: Preset | None
+    limits: Limits
     seconds: float
+    certain: bool  # whatever it does, it has done by the time that a call of ours returns
 
     def probe(self) -> Offer:
         """What it offers."""
@@ -120,7 +123,7 @@ class Bench:
 
     def __init__(self, target: Subject, layout: str = spec.SPLIT, size: int = 8) -> None:
         self.target = target
-        self.kind = getattr(target, "limits").device  # noqa: B009 - of Target, the other half of what it is
+        self.kind = target.limits.device
         self.layout = layout
         self.size = size
         self.log: list[Entry] = []
@@ -128,7 +131,7 @@ class Bench:
         self.memory = self.shared.view()
         self.lines: dict[int, Line] = {}
         self.tested = 1 if self.kind == "net" else 0  # the queue that cases look at
-        self.certain = hasattr(target, "backend")  # it has done by now whatever it does
+        self.certain = target.certain
         self.frontend: Frontend
         self.salt = 0  # of what is written on a disk: chosen so that it isn't there already
 
@@ -210,8 +213,7 @@ class Bench:
 
     def ready(self) -> None:
         """All rings are set up: say so, and wait until it is dealt with."""
-        if self.frontend.negotiated & vu.STATUS:
-            self.frontend.send(protocol.number(vu.SET_STATUS, STATUS_ALL))
+        self.frontend.set_status(STATUS_ALL)
         self.frontend.settle()
 
     def up(self, needed: int = 0) -> Line:
@@ -341,8 +343,7 @@ class Bench:
                 if well and self.target.reset_by == "stop":
                     for number in sorted(self.lines):
                         frontend.vring_base(number)
-                    if frontend.negotiated & vu.STATUS:
-                        frontend.send(protocol.number(vu.SET_STATUS, 0))
+                    frontend.set_status(0)
                 if well:
                     frontend.settle()
             frontend.close()

@@ -7,15 +7,17 @@ by name, or which back-end it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 from fuzz.cases import Check, NotOffered
-from fuzz.cases.bench import EVERYTHING, Bench, Subject, Undecided
+from fuzz.cases.bench import EVERYTHING, MEMORY, Bench, Subject, Undecided
 from fuzz.targets import Target, TargetError
 from fuzz.targets.vhost_user import protocol
-from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Refused, Silent
+from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Nonsense, Refused, Silent
+from fuzz.targets.vhost_user.session import GUEST_ADDRESS, USER_ADDRESS
 from fuzz.verdict import CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles import vhost_user as vu
@@ -70,6 +72,8 @@ def hold(talk: Talk, target: Subject, without: frozenset[str] = frozenset()) -> 
 
 def _explain(outcome: Outcome, error: ConversationError, line: str, without: frozenset[str]) -> None:
     """A conversation that ended early, though no rule says why."""
+    if without and isinstance(error, (Refused, Nonsense)):
+        return  # a dropped rule would have said why
     outcome.reason = line
     if isinstance(error, Closed):
         outcome.verdict = CRASHED
@@ -77,7 +81,7 @@ def _explain(outcome: Outcome, error: ConversationError, line: str, without: fro
         outcome.verdict = HUNG
     elif isinstance(error, Refused):
         outcome.verdict = UNDECIDED  # it may have run out of something
-    elif not without:
+    else:
         raise TargetError(line)
 
 
@@ -101,7 +105,7 @@ def _replies(bench: Bench) -> None:
     bench.supply(line)
     bench.kick(line)
     bench.expect(line)
-    frontend.insist(protocol.vring(vu.GET_VRING_BASE, line.number, 0), (8,))
+    frontend.vring_base(line.number, insist=True)
 
 
 def _early(bench: Bench) -> None:
@@ -153,40 +157,35 @@ def _read_only(bench: Bench) -> None:
     if not before:
         raise NotOffered("no configuration space")
     try:
-        frontend.send(protocol.set_config(0, bytes(byte ^ 0x5A for byte in before)))
-        frontend.settle()
-    except (Closed, Refused) as refused:  # that it must not follow; how it says so is left to it
-        if isinstance(refused, Refused):
-            frontend.config(8)
-        elif bench.target.obituary(0.1):
+        with suppress(Refused):
+            frontend.send(protocol.set_config(0, bytes(byte ^ 0x5A for byte in before)))
+            frontend.settle()
+        frontend.config(8)
+    except Closed:  # it must not follow; how it says so is left to it
+        if bench.target.obituary(0.1):
             raise
-        return
-    frontend.config(8)
 
 
 def _status(bench: Bench) -> None:
     """The status, step by step, and back to 0."""
     frontend = bench.introduce(needed=vu.STATUS)
     for status in (0x1, 0x3):
-        frontend.send(protocol.number(vu.SET_STATUS, status))
+        frontend.set_status(status)
         frontend.number(vu.GET_STATUS)
     frontend.set_features(bench.ring_features())
-    frontend.send(protocol.number(vu.SET_STATUS, 0xB))
+    frontend.set_status(0xB)
     frontend.number(vu.GET_STATUS)
-    frontend.send(protocol.number(vu.SET_STATUS, 0))
+    frontend.set_status(0)
     frontend.number(vu.GET_STATUS)
 
 
 def _slots(bench: Bench) -> None:
     """Memory that is shared by ADD_MEM_REG, and taken away."""
-    from fuzz.cases.bench import MEMORY
-    from fuzz.targets.vhost_user.session import GUEST_ADDRESS, USER_ADDRESS
-
     frontend = bench.introduce(needed=vu.MEM_SLOTS | vu.REPLY_ACK)
     frontend.number(vu.GET_MAX_MEM_SLOTS)
     frontend.set_features(bench.ring_features())
-    region = GUEST_ADDRESS, MEMORY, USER_ADDRESS
-    frontend.send(protocol.memory_region(vu.ADD_MEM_REG, *region), [bench.shared.descriptor])
+    region = GUEST_ADDRESS, MEMORY, USER_ADDRESS, bench.shared.descriptor
+    frontend.add_region(*region)
     line = bench.line()
     bench.others()
     bench.start(line)
@@ -196,7 +195,7 @@ def _slots(bench: Bench) -> None:
     bench.expect(line)
     for number in bench.queues:
         bench.stop(bench.line(number))
-    frontend.send(protocol.memory_region(vu.REM_MEM_REG, *region))
+    frontend.remove_region(*region)
     frontend.settle()
     bench.lines.clear()
 

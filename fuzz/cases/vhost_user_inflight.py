@@ -28,12 +28,12 @@ class Area:
         if not self.size or not frontend.gifts:
             raise NotOffered("it has no inflight area to give")
         self.descriptor, frontend.gifts = frontend.gifts[0], frontend.gifts[1:]
-        self.view, _ = mapped(self.descriptor, self.size, self.offset)
+        self.view = mapped(self.descriptor, self.size, self.offset)
 
     def give(self, bench: Bench) -> None:
         """Tell the back-end to use it."""
         message = protocol.inflight(vu.SET_INFLIGHT_FD, self.size, self.offset, self.queues, self.entries)
-        bench.frontend.send(message, [self.descriptor])
+        bench.frontend.track([bench.line(number).base for number in bench.queues], message, self.descriptor)
 
     def tracked(self, bench: Bench, line: Line) -> Tracked:
         """What it says of *line*."""
@@ -56,8 +56,6 @@ def _with_area(bench: Bench) -> tuple[Line, Area]:
     bench.share()
     area = Area(bench)
     line = bench.line()
-    for number in bench.queues:
-        bench.frontend.send(protocol.vring(vu.SET_VRING_BASE, number, bench.line(number).base))
     area.give(bench)
     bench.others()
     bench.start(line)
@@ -102,7 +100,6 @@ def _taken_up(bench: Bench) -> None:
     for number in bench.queues:
         one = bench.line(number)
         one.base = one.used if one.layout == spec.SPLIT else (one.used | one.wrap << 15) * 0x10001
-        bench.frontend.send(protocol.vring(vu.SET_VRING_BASE, number, one.base))
     area.give(bench)
     bench.others()
     bench.start(line)

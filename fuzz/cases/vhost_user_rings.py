@@ -34,8 +34,7 @@ def _disk(bench: Bench, line: Line) -> bytes:
 
 def _remembers(bench: Bench) -> None:
     """Whether what is executed can be told: raises NotOffered for a disk that forgets."""
-    hints = getattr(bench.target, "limits").hints  # noqa: B009 - of Target, the other half of what it is
-    if bench.kind == "blk" and _FORGETS in hints:
+    if bench.kind == "blk" and _FORGETS in bench.target.limits.hints:
         raise NotOffered("nothing is kept on this disk, so what is executed can't be told")
 
 

@@ -173,7 +173,7 @@ class Backend(Speaker):
     def set_mem_table(self, payload: bytes, descriptors: list[int]) -> None:
         """All memory, anew."""
         count = int.from_bytes(payload[:4], "little")
-        if count > SLOTS or count != len(descriptors):
+        if count > SLOTS or count > len(descriptors):
             raise Refused
         self.regions.clear()
         for place in range(count):
@@ -200,7 +200,7 @@ class Backend(Speaker):
     def set_log_base(self, payload: bytes, descriptors: list[int]) -> bytes | None:
         """Where pages that are written are logged."""
         size, offset = vu.LOG_BASE.unpack_from(payload)
-        self.log.view = mapped(descriptors[0], size, offset)[0]
+        self.log.view = mapped(descriptors[0], size, offset)
         return vu.U64.pack(0)
 
     def set_log_fd(self, payload: bytes, descriptors: list[int]) -> None:
@@ -322,7 +322,7 @@ class Backend(Speaker):
     def set_inflight_fd(self, payload: bytes, descriptors: list[int]) -> None:
         """The area to use, with what is in it."""
         size, offset, _, self.area_entries = vu.INFLIGHT_HEAD.unpack_from(payload)
-        self.area = mapped(descriptors[0], size, offset)[0]
+        self.area = mapped(descriptors[0], size, offset)
 
     def reset_device(self, payload: bytes, descriptors: list[int]) -> None:
         """The initial state, but owned."""

@@ -6,7 +6,7 @@ know messages.
 
 from __future__ import annotations
 
-from oracles import packed_rings, split_rings
+from oracles import packed_rings, spec, split_rings
 from oracles import vhost_user as vu
 from oracles.split_rings import Chain
 
@@ -138,7 +138,7 @@ class PackedArea:
         for number in range(chain.slots):
             slot = (ring.next - chain.slots + number) % ring.size
             at = ring.descriptor + 16 * slot
-            address, length, id_, flags = packed_rings.spec.DESCRIPTOR.unpack_from(ring.memory, at)
+            address, length, id_, flags = spec.DESCRIPTOR.unpack_from(ring.memory, at)
             entry = self._entry(free)
             follower = entry[1]
             entry[5:] = [id_, flags, length, address]
@@ -204,10 +204,10 @@ class PackedArea:
         for _ in range(count):
             entry = self._entry(at)
             flags, length, address = entry[6], entry[7], entry[8]
-            if flags & packed_rings.spec.DESC_F_INDIRECT:
+            if flags & spec.DESC_F_INDIRECT:
                 ring.walk_table(address - ring.address, length // 16, readable, writable)
             else:
-                (writable if flags & packed_rings.spec.DESC_F_WRITE else readable).append((address, length))
+                (writable if flags & spec.DESC_F_WRITE else readable).append((address, length))
             at = entry[1]
         self.places[entry[5]] = place
         return Chain(entry[5], count, readable, writable)

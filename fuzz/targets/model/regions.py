@@ -6,7 +6,6 @@ Knows descriptors and mappings. Must not know messages or rings.
 from __future__ import annotations
 
 import mmap
-from contextlib import suppress
 from dataclasses import dataclass
 
 
@@ -17,14 +16,12 @@ class Region:
     guest: int
     user: int
     size: int
-    view: memoryview
-    mapping: mmap.mmap
+    view: memoryview  # it keeps the mapping
 
 
-def mapped(descriptor: int, size: int, offset: int = 0) -> tuple[memoryview, mmap.mmap]:
+def mapped(descriptor: int, size: int, offset: int = 0) -> memoryview:
     """*size* bytes of a file from *offset* on, shared. Raises OSError or ValueError if it is shorter."""
-    mapping = mmap.mmap(descriptor, size + offset)
-    return memoryview(mapping)[offset : offset + size], mapping
+    return memoryview(mmap.mmap(descriptor, size + offset))[offset : offset + size]
 
 
 class Regions:
@@ -35,30 +32,20 @@ class Regions:
 
     def add(self, guest: int, size: int, user: int, offset: int, descriptor: int) -> None:
         """Map one more. Raises OSError or ValueError."""
-        view, mapping = mapped(descriptor, size, offset)
-        self.all.append(Region(guest, user, size, view, mapping))
+        self.all.append(Region(guest, user, size, mapped(descriptor, size, offset)))
 
     def remove(self, guest: int, size: int, user: int) -> bool:
-        """Unmap one; whether it was there."""
+        """Let go of one; whether it was there."""
         for region in self.all:
             if (region.guest, region.size, region.user) == (guest, size, user):
                 self.all.remove(region)
-                _unmap(region)
                 return True
         return False
 
     def clear(self) -> None:
-        """Unmap all."""
-        for region in self.all:
-            _unmap(region)
+        """Let go of all; a ring that still runs in one keeps that mapped."""
         self.all = []
 
     def by_user(self, address: int) -> Region | None:
         """The region with this user address."""
         return next((region for region in self.all if region.user <= address < region.user + region.size), None)
-
-
-def _unmap(region: Region) -> None:
-    with suppress(BufferError):  # a ring still has a part of it: it goes with the ring
-        region.view.release()
-        region.mapping.close()

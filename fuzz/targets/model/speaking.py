@@ -50,24 +50,34 @@ class Speaker:
     def _message(self) -> bool:
         descriptors: list[int] = []
         try:
-            head = self._receive(vu.HEADER.size, descriptors, socket.MSG_DONTWAIT)
-            if head is None:
+            if not self._waiting():
                 return False
+            head = self._receive(vu.HEADER.size, descriptors)
             request, flags, size = vu.HEADER.unpack(head)
-            payload = (self._receive(size, descriptors, 0) or b"") if size else b""
+            payload = (self._receive(size, descriptors)) if size else b""
             self.deal(request, flags, payload, descriptors)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         return True
 
-    def _receive(self, size: int, descriptors: list[int], flags: int) -> bytes | None:
+    def _waiting(self) -> bool:
+        """Whether a header is there; nobody waits for the rest of one."""
+        try:
+            data = self.connection.recv(vu.HEADER.size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            raise Gone from None
+        if not data:
+            raise Gone
+        return len(data) == vu.HEADER.size
+
+    def _receive(self, size: int, descriptors: list[int]) -> bytes:
         data = b""
         while len(data) < size:
             try:
-                more, ancillary, _, _ = self.connection.recvmsg(size - len(data), _ROOM, flags)
-            except BlockingIOError:
-                return None
+                more, ancillary, _, _ = self.connection.recvmsg(size - len(data), _ROOM, socket.MSG_CMSG_CLOEXEC)
             except OSError:
                 raise Gone from None
             for level, kind, raw in ancillary:
@@ -76,7 +86,6 @@ class Speaker:
             if not more:
                 raise Gone
             data += more
-            flags = 0
         return data
 
     def deal(self, request: int, flags: int, payload: bytes, descriptors: list[int]) -> None:

@@ -16,7 +16,7 @@ from fuzz.targets import Offer, QueueConfig, TargetError
 from fuzz.targets.model import LEVERS
 from fuzz.targets.model.backend import Backend
 from fuzz.targets.model.engine import Engine
-from fuzz.targets.presets import ACTIONS
+from fuzz.targets.presets import ACTIONS, Preset
 from fuzz.targets.vhost_user import protocol
 from fuzz.targets.vhost_user.frontend import Frontend
 from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
@@ -48,7 +48,7 @@ class Pumped(socket.socket):
 
     def recvmsg(
         self, size: int, ancillary: int = 0, flags: int = 0
-    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:  # type: ignore[override]  # what is used of it
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
         """What the back-end has sent; what it has not sent by now never comes."""
         try:
             return super().recvmsg(size, ancillary, flags | socket.MSG_DONTWAIT)
@@ -135,7 +135,8 @@ class ModelVhostUser:
     device_features = 0
     reset_by = "reconnect"
     stop_spreads = False
-    preset = None
+    preset: Preset | None = None
+    certain = True
     seconds = 5.0
     limits = Limits(
         levers=LEVERS,
@@ -160,13 +161,13 @@ class ModelVhostUser:
             self._plant(fault)
 
     def _plant(self, fault: str) -> None:
-        from fuzz.targets.model.backend_faults import FAULTS, find
+        from fuzz.targets.model.backend_faults import FAULTS
         from fuzz.targets.model.faults import FAULTS as RINGS
 
         if fault in RINGS:
             self._engine = RINGS[fault].engine
         elif fault in FAULTS:
-            self._kind, self._ours = find(fault)
+            self._kind, self._ours = FAULTS[fault].kind, FAULTS[fault].ours
         else:
             from difflib import get_close_matches
 

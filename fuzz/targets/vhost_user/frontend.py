@@ -147,6 +147,25 @@ class Frontend:
         os.eventfd_write(kick, 1)
         self.log.append((queue, Kicked()))
 
+    def set_status(self, status: int) -> None:
+        """Tell the status, where it can be told."""
+        if self.negotiated & vu.STATUS:
+            self.send(protocol.number(vu.SET_STATUS, status))
+
+    def add_region(self, guest: int, size: int, user: int, descriptor: int) -> None:
+        """Share one more region (CONFIGURE_MEM_SLOTS)."""
+        self.send(protocol.memory_region(vu.ADD_MEM_REG, guest, size, user), [descriptor])
+
+    def remove_region(self, guest: int, size: int, user: int, descriptor: int) -> None:
+        """Share it no longer; its descriptor, which is known, need not go along."""
+        self.send(protocol.memory_region(vu.REM_MEM_REG, guest, size, user))
+
+    def track(self, bases: Sequence[int], area: bytes, descriptor: int) -> None:
+        """Give the inflight area, after the positions of all queues: so that there are queues."""
+        for queue, base in enumerate(bases):
+            self.send(protocol.vring(vu.SET_VRING_BASE, queue, base))
+        self.send(area, [descriptor])
+
     def queue_count(self) -> int:
         """How many queues the back-end has; 1 if it doesn't know the question."""
         return self.number(vu.GET_QUEUE_NUM) if self.negotiated & vu.MQ else 1
@@ -158,9 +177,14 @@ class Frontend:
         payload = self.ask(protocol.get_config(size), (0, vu.CONFIG_HEAD.size, vu.CONFIG_HEAD.size + size))
         return payload[vu.CONFIG_HEAD.size :]
 
-    def vring_base(self, queue: int) -> int:
-        """Stop *queue*; the position that the back-end reports."""
-        index, base = vu.VRING_STATE.unpack(self.ask(protocol.vring(vu.GET_VRING_BASE, queue, 0), (8,)))
+    def base_request(self, queue: int) -> bytes:
+        """The message that stops *queue*."""
+        return protocol.vring(vu.GET_VRING_BASE, queue, 0)
+
+    def vring_base(self, queue: int, insist: bool = False) -> int:
+        """Stop *queue*; the position that the back-end reports. *insist*: see insist()."""
+        message = self.base_request(queue)
+        index, base = vu.VRING_STATE.unpack((self.insist if insist else self.ask)(message, (8,)))
         if index != queue:
             raise Nonsense(f"replied to GET_VRING_BASE of queue {queue} with queue {index}")
         return int(base)
@@ -208,7 +232,8 @@ class Frontend:
     def _write(self, message: bytes, descriptors: Sequence[int]) -> None:
         request, flags, _ = vu.HEADER.unpack_from(message)
         name = vu.name(request)
-        self.log.append((0, Sent(request, flags, message[vu.HEADER.size :], len(descriptors))))
+        first, later = self._riding(len(descriptors))
+        self.log.append((0, Sent(request, flags, message[vu.HEADER.size :], first, later)))
         deadline = self._deadline()
         try:
             self._connection.settimeout(self._seconds)
@@ -222,6 +247,10 @@ class Frontend:
             raise self._closed(f"closed the connection before {name}") from None
         except OSError as error:
             raise self._closed(f"{name} can't be sent: {error.strerror}") from None
+
+    def _riding(self, count: int) -> tuple[int, int]:
+        """Of *count* descriptors, how many go with the first byte, and how many behind it."""
+        return count, 0
 
     def _first(self, message: bytes, descriptors: Sequence[int]) -> int:
         """Send *message*, the descriptors with its first byte; how many bytes went."""

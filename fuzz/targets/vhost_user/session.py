@@ -211,8 +211,7 @@ class VhostUserSession:
             frontend.share(GUEST_ADDRESS, self._shared.size, USER_ADDRESS, self._shared.descriptor)
             for queue, config in enumerate(queues):
                 self._set_up(queue, config, packed)
-            if frontend.negotiated & vu.STATUS:
-                frontend.send(protocol.number(vu.SET_STATUS, STATUS_ALL))
+            frontend.set_status(STATUS_ALL)
             frontend.settle()
         self._packed = packed
         self._live = set(range(len(queues)))
@@ -296,8 +295,7 @@ class VhostUserSession:
     def _stop_all(self) -> None:
         for queue in sorted(self._live):
             self.frontend.vring_base(queue)
-        if self.frontend.negotiated & vu.STATUS:
-            self.frontend.send(protocol.number(vu.SET_STATUS, 0))
+        self.frontend.set_status(0)
 
     def reset_queue(self, queue: int) -> None:
         """There is no such thing in the protocol."""

@@ -38,6 +38,7 @@ class VhostUser:
     """A back-end: at *path* if it is somebody else's, or a *process* of ours. Implements Target and Backend."""
 
     role = "device"
+    certain = False  # what it will do, nobody knows
 
     def __init__(self, name: str, limits: Limits, process: Process | None = None, path: str = "") -> None:
         self.name = name
