@@ -41,10 +41,8 @@ def make(words: str, qemu: str = "") -> Target:
         raise UsageTrouble(f"--qemu names the QEMU of targets qemu:DEVICE; {words} is none")
     if words == "model" or words.startswith("model:"):
         return _model(words)
-    if words == _OVER_SOCKET or words.startswith(_OVER_SOCKET + ":"):
-        from fuzz.targets.model.vhost_user import ModelVhostUser
-
-        return cast("Target", ModelVhostUser(words.partition(":")[2]))
+    if words.partition(":")[0] == _OVER_SOCKET:
+        return _model_over_socket(words.partition(":")[2])
     if _ADDRESSED.match(words) or words in _presets():
         try:
             from fuzz.targets.vhost_user.target import make as make_vhost_user
@@ -70,6 +68,19 @@ def _model(words: str) -> Target:
             f"(vqfuzz targets lists all {len(FAULTS)})"
         )
     return cast("Target", Model(fault))
+
+
+def _model_over_socket(fault: str) -> Target:
+    from fuzz.targets.model.backend_faults import FAULTS as OVER_SOCKET
+    from fuzz.targets.model.faults import FAULTS
+    from fuzz.targets.model.vhost_user import ModelVhostUser
+
+    if fault and fault not in OVER_SOCKET and fault not in FAULTS:
+        raise UsageTrouble(
+            f"{_OVER_SOCKET} has no fault {fault!r}; the nearest is {_closest(fault, [*OVER_SOCKET, *FAULTS])!r} "
+            f"(vqfuzz targets lists those of the model, which it has, too)"
+        )
+    return cast("Target", ModelVhostUser(fault))
 
 
 def _presets() -> list[str]:

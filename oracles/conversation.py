@@ -11,6 +11,17 @@ from dataclasses import dataclass, field
 from oracles import vhost_user as vu
 from oracles.trace import Got, Sent
 
+#: bytes of payload without which a message says nothing, where it isn't 8
+LEAST = {
+    vu.SET_VRING_ADDR: vu.ADDRESSES.size,
+    vu.GET_CONFIG: vu.CONFIG_HEAD.size,
+    vu.SET_CONFIG: vu.CONFIG_HEAD.size,
+    vu.ADD_MEM_REG: 8 + vu.REGION.size,
+    vu.REM_MEM_REG: 8 + vu.REGION.size,
+    vu.GET_INFLIGHT_FD: vu.INFLIGHT_HEAD.size,
+    vu.SET_INFLIGHT_FD: vu.INFLIGHT_HEAD.size,
+}
+
 
 @dataclass(slots=True)
 class Pending:
@@ -84,7 +95,7 @@ class Conversation:
             self.pending.append(Pending(sent, bool(sizes), sizes or (8,), self.accepted is None))
         else:
             self.unanswered.add(sent.request)
-        if len(sent.payload) >= 8:
+        if len(sent.payload) >= LEAST.get(sent.request, 8):
             self._apply(sent, vu.U64.unpack_from(sent.payload)[0])
         elif sent.request == vu.SET_OWNER:
             self.owned += 1

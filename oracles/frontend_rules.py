@@ -122,9 +122,9 @@ def _size(case: Spoken) -> str | None:
 
 @rule("VU-ADDR", "sent")
 def _addresses(case: Spoken) -> str | None:
-    if case.sent.request != vu.SET_VRING_ADDR or not case.talk.regions:
+    if case.sent.request != vu.SET_VRING_ADDR or len(case.sent.payload) < vu.ADDRESSES.size or not case.talk.regions:
         return None
-    number, _, descriptor, used, available, _ = vu.ADDRESSES.unpack(case.sent.payload)
+    number, _, descriptor, used, available, _ = vu.ADDRESSES.unpack_from(case.sent.payload)
     for address in (descriptor, used, available):
         if not any(user <= address < user + size for _, size, user, _ in case.talk.regions):
             return f"SET_VRING_ADDR of ring {number} has {address:#x}, which is no user address of any region"

@@ -144,7 +144,7 @@ def _inband_alone(case: Spoken) -> str | None:
 
 @rule("VU-REPLY-SET", "answered")
 def _other_ring(case: Spoken) -> str | None:
-    if case.asked != vu.GET_VRING_BASE or case.head is None:
+    if case.asked != vu.GET_VRING_BASE or case.head is None or len(case.head.sent.payload) < vu.VRING_STATE.size:
         return None
     asked = vu.VRING_STATE.unpack_from(case.head.sent.payload)[0]
     told = vu.VRING_STATE.unpack_from(case.got.payload)[0]
@@ -153,7 +153,7 @@ def _other_ring(case: Spoken) -> str | None:
 
 @rule("VU-FEAT-HONEST", "acknowledged", "hung up")
 def _honest(case: Spoken) -> str | None:
-    if case.head is None or case.asked != vu.SET_FEATURES:
+    if case.head is None or case.asked != vu.SET_FEATURES or len(case.head.sent.payload) < vu.U64.size:
         return None
     bits = vu.U64.unpack_from(case.head.sent.payload)[0]
     if case.talk.offered is None or bits & ~case.talk.offered:

@@ -335,6 +335,12 @@ class Bench:
 
     # -- the end
 
+    def forget(self) -> None:
+        """All rings begin anew."""
+        for line in self.lines.values():
+            line.events.close()
+        self.lines.clear()
+
     def close(self, well: bool = True) -> None:
         """Stop everything and let go. Never raises."""
         frontend: Frontend | None = getattr(self, "frontend", None)
@@ -347,7 +353,6 @@ class Bench:
                 if well:
                     frontend.settle()
             frontend.close()
-        for line in self.lines.values():
-            line.events.close()
+        self.forget()
         self.target.ended(well)
         self.shared.close()

@@ -197,7 +197,7 @@ def _slots(bench: Bench) -> None:
         bench.stop(bench.line(number))
     frontend.remove_region(*region)
     frontend.settle()
-    bench.lines.clear()
+    bench.forget()
 
 
 def _inband_alone(bench: Bench) -> None:

@@ -6,6 +6,10 @@ before anybody looks. Knows the bench and the area's place; must not know rules 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import partial
+
 from fuzz.cases import NotOffered
 from fuzz.cases.bench import PATIENCE, Bench, Line, Undecided
 from fuzz.cases.vhost_user import Talk
@@ -42,6 +46,10 @@ class Area:
         used = line.used if line.layout == spec.SPLIT else line.used | line.wrap << 15
         return Tracked(line.layout, line.size, data, used, tuple(one[0] for one in line.out))
 
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.descriptor)
+
 
 def _lever(bench: Bench, hold: str) -> None:
     """Hold requests back, where that is possible."""
@@ -50,22 +58,24 @@ def _lever(bench: Bench, hold: str) -> None:
         ring.levers["hold"] = hold
 
 
-def _with_area(bench: Bench) -> tuple[Line, Area]:
-    """All queues running, with an inflight area."""
+def _with_area(body: Callable[[Bench, Line, Area], None], bench: Bench) -> None:
+    """*body*, with all queues running and an inflight area."""
     bench.introduce(needed=vu.INFLIGHT)
     bench.share()
     area = Area(bench)
-    line = bench.line()
-    area.give(bench)
-    bench.others()
-    bench.start(line)
-    bench.ready()
-    return line, area
+    try:
+        line = bench.line()
+        area.give(bench)
+        bench.others()
+        bench.start(line)
+        bench.ready()
+        body(bench, line, area)
+    finally:
+        area.close()
 
 
-def _in_flight(bench: Bench) -> None:
+def _in_flight(bench: Bench, line: Line, area: Area) -> None:
     """The area while requests are in flight, and when none is."""
-    line, area = _with_area(bench)
     bench.supply(line, 3)
     bench.kick(line)
     bench.expect(line, 3)
@@ -82,9 +92,8 @@ def _in_flight(bench: Bench) -> None:
     bench.log.append((line.number, area.tracked(bench, line)))
 
 
-def _taken_up(bench: Bench) -> None:
+def _taken_up(bench: Bench, line: Line, area: Area) -> None:
     """The back-end is lost with requests in flight, and another gets the area."""
-    line, area = _with_area(bench)
     bench.supply(line, 2)
     bench.kick(line)
     bench.expect(line, 2)
@@ -112,9 +121,13 @@ def _taken_up(bench: Bench) -> None:
     bench.watch(line)
 
 
+_SPLIT = ("VU-INFLIGHT-LAYOUT", "VU-INFLIGHT-SPLIT", "VU-BASE-BEFORE-INFLIGHT")
+_PACKED = ("VU-INFLIGHT-LAYOUT", "VU-INFLIGHT-PACKED")
 TALKS = (
-    Talk("in flight", ("VU-INFLIGHT-LAYOUT", "VU-INFLIGHT-SPLIT", "VU-BASE-BEFORE-INFLIGHT"), _in_flight, spec.SPLIT),
-    Talk("in flight, packed", ("VU-INFLIGHT-LAYOUT", "VU-INFLIGHT-PACKED"), _in_flight, spec.PACKED),
-    Talk("taken up", ("VU-INFLIGHT-RESUBMIT",), _taken_up, spec.SPLIT),
-    Talk("taken up, packed", ("VU-INFLIGHT-RESUBMIT",), _taken_up, spec.PACKED),
+    Talk("in flight", _SPLIT, partial(_with_area, _in_flight), spec.SPLIT),
+    Talk(
+        "in flight, packed", ("VU-INFLIGHT-LAYOUT", "VU-INFLIGHT-PACKED"), partial(_with_area, _in_flight), spec.PACKED
+    ),
+    Talk("taken up", ("VU-INFLIGHT-RESUBMIT",), partial(_with_area, _taken_up), spec.SPLIT),
+    Talk("taken up, packed", ("VU-INFLIGHT-RESUBMIT",), partial(_with_area, _taken_up), spec.PACKED),
 )

@@ -74,8 +74,7 @@ def _begin(bench: Bench) -> bytes:
     before = _disk(bench, line)
     bench.salt = before[0] ^ 0x5A
     bench.stop(line)
-    bench.lines.clear()
-    line.events.close()
+    bench.forget()
     return before
 
 
@@ -296,8 +295,7 @@ def _reset_device(bench: Bench) -> None:
     bench.supply(line)
     bench.kick(line)
     bench.watch(line)
-    line.events.close()
-    bench.lines.clear()
+    bench.forget()
     bench.share()
     line = _subject(bench)
     for number in bench.queues:

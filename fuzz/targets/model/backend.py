@@ -77,6 +77,7 @@ class Backend(Speaker):
         for ring in self.rings:
             ring.close()
         self.regions.clear()
+        self.area = None
         if self.channel is not None:
             self.channel.close()
         super().close()

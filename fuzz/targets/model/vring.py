@@ -213,6 +213,6 @@ class Vring:
 
     def close(self) -> None:
         """The connection is over: let go, leaving memory as it is."""
-        self.engine = None
+        self.engine = self.area = self.log.view = None
         for what in ("kick", "call", "error"):
             self.take(what, -1)
