@@ -78,7 +78,7 @@ def _model_over_socket(fault: str) -> Target:
     if fault and fault not in OVER_SOCKET and fault not in FAULTS:
         raise UsageTrouble(
             f"{_OVER_SOCKET} has no fault {fault!r}; the nearest is {_closest(fault, [*OVER_SOCKET, *FAULTS])!r} "
-            f"(vqfuzz targets lists those of the model, which it has, too)"
+            f"(vqfuzz targets lists them all)"
         )
     return cast("Target", ModelVhostUser(fault))
 

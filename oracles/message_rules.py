@@ -19,7 +19,7 @@ ADVICE = frozenset(
 
 class Spoken:
     """Facts of one moment: sent, got (a message that isn't what was due), answered or acknowledged (one that is),
-    hung up, activity, unserved, uninjected, started, tracked, logged. *talk* is as it was before."""
+    activity, unserved, uninjected, started, tracked, logged. *talk* is as it was before."""
 
     __slots__ = ("features", "got", "head", "logged", "moment", "number", "sent", "talk", "tracked", "what")
 
@@ -75,13 +75,11 @@ def _overtaken(case: Spoken) -> bool:
     return case.got.request != case.asked and case.got.request in later
 
 
-@rule("VU-PF-EARLY", "got", "hung up")
+@rule("VU-PF-EARLY", "got")
 def _early(case: Spoken) -> str | None:
     asked = case.head is not None and case.asked == vu.GET_PROTOCOL_FEATURES and case.head.before_features
     if not asked or not (case.talk.offered or 0) & vu.PROTOCOL_FEATURES:
         return None
-    if case.moment == "hung up":
-        return "it hung up when asked for its protocol features before SET_FEATURES, though it reports bit 30"
     if not _overtaken(case):
         return None
     return "GET_PROTOCOL_FEATURES before SET_FEATURES got no answer, though bit 30 was reported"
@@ -151,15 +149,13 @@ def _other_ring(case: Spoken) -> str | None:
     return f"GET_VRING_BASE of ring {asked} was answered for ring {told}" if asked != told else None
 
 
-@rule("VU-FEAT-HONEST", "acknowledged", "hung up")
+@rule("VU-FEAT-HONEST", "acknowledged")
 def _honest(case: Spoken) -> str | None:
     if case.head is None or case.asked != vu.SET_FEATURES or len(case.head.sent.payload) < vu.U64.size:
         return None
     bits = vu.U64.unpack_from(case.head.sent.payload)[0]
     if case.talk.offered is None or bits & ~case.talk.offered:
         return None
-    if case.moment == "hung up":
-        return f"it hung up at SET_FEATURES {bits:#x}, all of which it had offered"
     return f"it refused SET_FEATURES {bits:#x}, all of which it had offered" if case.value else None
 
 

@@ -51,9 +51,13 @@ class Pumped(socket.socket):
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
         """What the back-end has sent; what it has not sent by now never comes."""
         try:
-            return super().recvmsg(size, ancillary, flags | socket.MSG_DONTWAIT)
+            return super().recvmsg(size, ancillary, flags)
         except BlockingIOError:
             raise TimeoutError from None
+
+    def settimeout(self, value: float | None) -> None:
+        """There is nothing to wait for."""
+        super().settimeout(0.0)
 
     def pump(self) -> None:
         """Let the back-end do what there is to do."""

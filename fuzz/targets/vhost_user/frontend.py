@@ -204,6 +204,29 @@ class Frontend:
             self._waiting.append(request)
         self._write(message, descriptors)
 
+    def raw(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send bytes as they are, whatever they are: nothing for the log, so nothing is judged of it."""
+        self._connection.settimeout(self._seconds)
+        try:
+            self._first(data, descriptors)
+        except TimeoutError:
+            raise Silent(f"doesn't read from its socket for {self._seconds:g} s") from None
+        except OSError as error:
+            raise Closed(f"closed the connection: {error.strerror}") from None
+
+    def drain(self, seconds: float) -> bytes:
+        """Whatever comes within *seconds*, up to the size of a reply; nothing if nothing comes. Raises Closed."""
+        self._connection.settimeout(seconds)
+        try:
+            data = self._connection.recv(_LARGEST_REPLY)
+        except (TimeoutError, BlockingIOError):
+            return b""
+        except OSError as error:
+            raise Closed(f"broke the connection: {error.strerror}") from None
+        if not data:
+            raise Closed("closed the connection")
+        return data
+
     def unasked(self) -> None:
         """Look at what the back-end sent though nothing was asked, if anything. Raises Closed or Nonsense."""
         if self._waiting:
