@@ -326,6 +326,31 @@ def sid(tmp_path: Path, program: str) -> str:
     return str(wrapper)
 
 
+def executed(name):
+    """Whether a case would tell that a ring executes what it is offered, while it may."""
+    from fuzz.cases import vhost_user_rings as rings
+    from fuzz.cases.bench import Bench
+
+    target = make(name)
+    bench = Bench(target)
+    try:
+        before = rings._begin(bench)
+        bench.up()
+        line = rings._subject(bench)
+        number, at = rings._attempt(bench, line)
+        rings._settle(bench, line, number, at, before)
+        return any(getattr(seen, "what", "") == "executed" for _, seen in bench.log)
+    finally:
+        bench.close()
+        target.close()
+
+
+@pytest.mark.target("qemu-storage-daemon", "dpdk-testpmd")
+@pytest.mark.parametrize("name", ["model-vhost-user", "qemu-storage-daemon", "dpdk-vhost"])
+def test_what_is_executed_can_be_told(name):
+    assert executed(name)
+
+
 def check(found, deviations):
     assert len(found) > 12
     for name, (verdict, rules) in found.items():

@@ -14,8 +14,6 @@ from fuzz.targets.vhost_user.session import GUEST_ADDRESS, Events, SharedMemory
 from oracles import vhost_user as vu
 from oracles.trace import Activity, Idle, Logged
 
-_FORGETS = ("forgets", 1)
-
 
 def _needs_bit30(bench: Bench) -> None:
     if not bench.frontend.has_protocol_features:
@@ -33,9 +31,12 @@ def _disk(bench: Bench, line: Line) -> bytes:
 
 
 def _remembers(bench: Bench) -> None:
-    """Whether what is executed can be told: raises NotOffered for a disk that forgets."""
-    if bench.kind == "blk" and _FORGETS in bench.target.limits.hints:
-        raise NotOffered("nothing is kept on this disk, so what is executed can't be told")
+    """Whether what is executed can be told: raises NotOffered for a disk that forgets, and a network without echo."""
+    hints = dict(bench.target.limits.hints)
+    if bench.kind == "blk" and hints.get("forgets"):
+        raise NotOffered("nothing is kept on this disk (forgets=1), so what is executed can't be told")
+    if bench.kind == "net" and not hints.get("echo"):
+        raise NotOffered("no frame is known to come back here (echo=1), so what is executed can't be told")
 
 
 def _attempt(bench: Bench, line: Line) -> tuple[int, int]:
@@ -311,6 +312,8 @@ def _reset_device(bench: Bench) -> None:
 
 def _logged(bench: Bench) -> None:
     """Pages that buffers are written in, and what the log says of them."""
+    if bench.kind == "net":
+        _remembers(bench)
     frontend = bench.introduce(needed=vu.LOG_SHMFD)
     bench.share(vu.LOG_ALL)
     size = (GUEST_ADDRESS + MEMORY) // vu.LOG_PAGE // 8
