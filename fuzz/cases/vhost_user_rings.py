@@ -180,22 +180,26 @@ def _started(bench: Bench) -> None:
 
 
 def _unkicked(bench: Bench) -> None:
-    """Buffers wait, the ring is started, and nobody kicks it."""
+    """Buffers wait, the ring is started, and nobody kicks it; several times, for a slow machine may look the same."""
     bench.introduce()
     bench.share()
     line = bench.line()
     bench.others()
-    bench.supply(line)
-    bench.start(line, inject=False)
-    bench.ready()
-    if not bench.served(line, 1, 0.2):
-        at = len(bench.log)
+    first = 0
+    for _ in range(1 if bench.certain else 3):
+        if first:
+            bench.stop(line)
+        bench.supply(line)
+        bench.start(line, inject=False)
+        bench.ready()
+        served = bench.served(line, 1, 0.15)
+        first = first or len(bench.log)
         bench.inject(line)
-        if bench.certain or bench.served(line, 1, 0.1):  # so it was the kick that was missing
-            bench.log.insert(at, (line.number, Idle(True)))
+        if served:
             return
-        raise Undecided("the ring isn't served, kicked or not")
-    bench.inject(line)
+        if not bench.certain and not bench.served(line, 1, 0.05):  # so it isn't just the kick that was missing
+            raise Undecided("the ring isn't served at once when it is kicked")
+    bench.log.insert(first, (line.number, Idle(True)))
 
 
 def _on_the_fly(bench: Bench) -> None:
