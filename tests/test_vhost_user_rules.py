@@ -17,7 +17,7 @@ from fuzz.misspoken import judged
 from fuzz.proof import folder
 from fuzz.proof.vhost_user import planted, write
 from fuzz.registry import make
-from fuzz.targets import TargetError, TargetHung, TargetMisspoke
+from fuzz.targets import QueueConfig, TargetError, TargetHung, TargetMisspoke
 from fuzz.targets.model.backend_faults import FAULTS
 from fuzz.targets.model.vhost_user import ModelVhostUser
 from fuzz.trouble import UsageTrouble
@@ -377,3 +377,23 @@ def test_dpdk_passes_every_case():
 def test_newer_dpdk_passes_every_case(tmp_path, monkeypatch):
     monkeypatch.setenv("VQFUZZ_DPDK_TESTPMD", sid(tmp_path, "dpdk-testpmd"))
     check(results(make("dpdk-vhost")), {})
+
+
+@pytest.mark.target("qemu-storage-daemon", "dpdk-testpmd")
+@pytest.mark.parametrize("name", ["model-vhost-user", "qemu-storage-daemon", "dpdk-vhost:whole"])
+def test_what_an_ordinary_session_says_breaks_no_rule(name):
+    target = make(name)
+    session = target.open()
+    count = target.limits.queues
+    queues = [QueueConfig(8, at + 64, at + 256, at + 512) for at in range(0, 0x1000 * count, 0x1000)]
+    session.start(spec.VERSION_1, queues)
+    for number, queue in enumerate(queues):
+        assert session.stop(number) == 0
+        session.resume(number, queue)
+    log = list(session.frontend.log)
+    session.reset()
+    session.start(spec.VERSION_1, queues)
+    log = session.frontend.log if session.frontend.log[: len(log)] == log else [*log, *session.frontend.log]
+    target.close()
+    assert len(log) > 40
+    assert judge(log) == (None, [])
