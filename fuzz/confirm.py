@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from fuzz import driver_side
 from fuzz.driver_queue import DriverQueue
+from fuzz.misspoken import judged
 from fuzz.program import Program, Supply
 from fuzz.shrink import shrink
-from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
+from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung, TargetMisspoke
 from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles.rules import Level, registry
 
@@ -32,7 +33,7 @@ class Runner:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.real = target.name.partition(":")[0] != "model"
+        self.real = target.name.partition(":")[0] not in ("model", "model-vhost-user")
         self.late = ""
         self.late_verdict = CRASHED  # or HUNG
         self.trace_of_fault = ""
@@ -60,7 +61,7 @@ class Runner:
         return self._run(program, patient, salt, without, finish)
 
     def _run(self, program: Program, patient: bool, salt: int, without: frozenset[str], finish: bool) -> Outcome:
-        session = self._open()
+        session = self._open(without)
         self._remember(program)
         if isinstance(session, Outcome):
             return session
@@ -105,10 +106,12 @@ class Runner:
         if not isinstance(session, Outcome):
             session.close()
 
-    def _open(self) -> Session | Outcome:
+    def _open(self, without: frozenset[str] = frozenset()) -> Session | Outcome:
         for _ in range(2):
             try:
                 return self.target.open()
+            except TargetMisspoke as misspoke:
+                return judged(misspoke, without=without)
             except TargetDied as died:
                 self.late, self.late_verdict = str(died), CRASHED
             except TargetHung as hung:

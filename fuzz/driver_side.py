@@ -18,6 +18,7 @@ from fuzz.devices import Message
 from fuzz.driver_queue import DriverQueue
 from fuzz.evidence import Broken
 from fuzz.looking import GLANCE, Undecided
+from fuzz.misspoken import judged
 from fuzz.program import (
     Lever,
     Notify,
@@ -32,7 +33,7 @@ from fuzz.program import (
     Supply,
     Suppress,
 )
-from fuzz.targets import Session, TargetBroken, TargetDied, TargetHung
+from fuzz.targets import Session, TargetBroken, TargetDied, TargetHung, TargetMisspoke
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
@@ -98,6 +99,9 @@ def run(
         outcome.reason = f"its driver broke {fault.violation.rule}: {fault.violation.message}"
     except Undecided as undecided:
         outcome.verdict, outcome.reason = UNDECIDED, str(undecided)
+    except TargetMisspoke as misspoke:
+        outcome.warnings = driver.oracle.warnings
+        return judged(misspoke, outcome, without)
     except TargetDied as died:
         outcome.verdict, outcome.reason = CRASHED, str(died)
     except TargetHung as hung:

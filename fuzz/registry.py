@@ -14,6 +14,7 @@ from typing import cast
 from fuzz.targets import Target, TargetError
 from fuzz.trouble import UsageTrouble
 
+_OVER_SOCKET = "model-vhost-user"
 _ADDRESSED = re.compile(r"(exec|vhost-user)(\[[^]]*\])?:", re.DOTALL)
 
 
@@ -40,6 +41,8 @@ def make(words: str, qemu: str = "") -> Target:
         raise UsageTrouble(f"--qemu names the QEMU of targets qemu:DEVICE; {words} is none")
     if words == "model" or words.startswith("model:"):
         return _model(words)
+    if words.partition(":")[0] == _OVER_SOCKET:
+        return _model_over_socket(words.partition(":")[2])
     if _ADDRESSED.match(words) or words in _presets():
         try:
             from fuzz.targets.vhost_user.target import make as make_vhost_user
@@ -67,6 +70,19 @@ def _model(words: str) -> Target:
     return cast("Target", Model(fault))
 
 
+def _model_over_socket(fault: str) -> Target:
+    from fuzz.targets.model.backend_faults import FAULTS as OVER_SOCKET
+    from fuzz.targets.model.faults import FAULTS
+    from fuzz.targets.model.vhost_user import ModelVhostUser
+
+    if fault and fault not in OVER_SOCKET and fault not in FAULTS:
+        raise UsageTrouble(
+            f"{_OVER_SOCKET} has no fault {fault!r}; the nearest is {_closest(fault, [*OVER_SOCKET, *FAULTS])!r} "
+            f"(vqfuzz targets lists them all)"
+        )
+    return cast("Target", ModelVhostUser(fault))
+
+
 def _presets() -> list[str]:
     from fuzz.targets.presets import PRESETS
 
@@ -80,7 +96,7 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    names = ["model", *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
+    names = ["model", _OVER_SOCKET, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
     return _closest(words, names) if words in names else heads[head]
@@ -92,6 +108,7 @@ def known() -> Iterator[Known]:
 
     yield Known("model", "Python reference device, in this process: conforms, and is as awkward as is legal")
     yield Known("model:FAULT", "the same with a planted fault; they are listed below")
+    yield Known(_OVER_SOCKET, "the same device as a vhost-user back-end, behind a socket and shared memory of its own")
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
     from fuzz.targets.qemu.target import PROGRAM

@@ -14,25 +14,28 @@ from typing import Generic, Protocol, TypeVar
 from oracles.model import Case
 
 
-class Facts(Protocol):
-    """What a rule is asked about: at least the moment at which it was seen."""
+class Judged(Protocol):
+    """What rules are asked about: the facts, and what was being looked at."""
 
-    moment: str
+    @property
+    def moment(self) -> str:
+        """Such as used, changed, sent."""
+        ...
 
 
-F = TypeVar("F", bound=Facts)
+C = TypeVar("C", bound=Judged)
 
 
-class Questions(Generic[F]):
-    """The rules of one side, by the moment at which they are asked."""
+class Questions(Generic[C]):
+    """Rules of one kind of case, in the order asked."""
 
     def __init__(self) -> None:
-        self._rules: dict[str, list[tuple[str, Callable[[F], str | None]]]] = {}
+        self._rules: dict[str, list[tuple[str, Callable[[C], str | None]]]] = {}
 
-    def rule(self, id_: str, *moments: str) -> Callable[[Callable[[F], str | None]], Callable[[F], str | None]]:
+    def rule(self, id_: str, *moments: str) -> Callable[[Callable[[C], str | None]], Callable[[C], str | None]]:
         """Register the decorated function as the rule *id_*, asked at each of *moments*, after those before it."""
 
-        def register(check: Callable[[F], str | None]) -> Callable[[F], str | None]:
+        def register(check: Callable[[C], str | None]) -> Callable[[C], str | None]:
             for moment in moments:
                 self._rules.setdefault(moment, []).append((id_, check))
             return check
@@ -40,7 +43,7 @@ class Questions(Generic[F]):
         return register
 
     def broken(
-        self, case: F, without: frozenset[str] = frozenset(), unasked: frozenset[str] = frozenset()
+        self, case: C, without: frozenset[str] = frozenset(), unasked: frozenset[str] = frozenset()
     ) -> list[tuple[str, str]]:
         """(rule id, what happened) for every rule that *case* breaks, most telling first; its first rule owns the case.
 

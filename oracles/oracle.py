@@ -1,6 +1,7 @@
 """The oracle: a trace in, a verdict out; live and from a saved trace by the same code.
 
-One QueueOracle for each virtqueue; what they share is when buffers became available, and who keeps an order.
+One QueueOracle for each virtqueue; what they share is when buffers became available, and who keeps an order. What
+is said on a vhost-user connection, and what shows beside the rings, is for a MessageOracle.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from oracles import message_oracle
 from oracles.beside import Beside
+from oracles.message_oracle import MessageOracle
 from oracles.queue_oracle import QueueOracle
 from oracles.rules import Violation
-from oracles.trace import Entry, Observation
+from oracles.trace import Entry, Idle, Observation, Started
 
 __all__ = ["Oracle", "QueueOracle", "judge"]
 
@@ -28,6 +31,7 @@ class Oracle:
         self.unasked = frozenset(unasked)
         self.queues: dict[int, QueueOracle] = {}
         self._beside: list[Beside] = []
+        self.messages: MessageOracle | None = None  # from the first connection on
 
     def queue(self, number: int) -> QueueOracle:
         """The oracle of queue *number*, made when first asked for."""
@@ -37,8 +41,15 @@ class Oracle:
         return found
 
     def feed(self, queue: int, observation: Observation) -> Violation | None:
-        """Judge one observation of one queue."""
-        return self.queue(queue).feed(observation)
+        """Judge one observation of one queue, or of the connection that all share."""
+        if isinstance(observation, message_oracle.KINDS):
+            if self.messages is None:
+                self.messages = MessageOracle(self.without, self.unasked)
+            return self.messages.feed(queue, observation)
+        violation = self.queue(queue).feed(observation)
+        if violation is None and self.messages is not None and isinstance(observation, (Started, Idle)):
+            return self.messages.feed(queue, observation)
+        return violation
 
     def conclude(self) -> Violation | None:
         """No observation follows: the first thing still to be said, or None."""
@@ -46,12 +57,13 @@ class Oracle:
             violation = queue.conclude()
             if violation is not None:
                 return violation
-        return None
+        return self.messages.conclude() if self.messages is not None else None
 
     @property
     def warnings(self) -> list[Violation]:
-        """What is suspicious but legal, over all queues."""
-        return [warning for queue in self.queues.values() for warning in queue.warnings]
+        """What is suspicious but legal, over all queues and the connection."""
+        said = self.messages.warnings if self.messages is not None else []
+        return [warning for queue in self.queues.values() for warning in queue.warnings] + said
 
 
 def judge(

@@ -119,6 +119,7 @@ class Violation:
     buffer: int = -1  # serial number, -1 if it isn't about one
     position: int = -1  # place in the ring, -1 if it isn't about one
     event: int = -1  # index of the observation in the trace
+    ours: bool = False  # we broke it ourselves: the driver's or the front-end's side
 
 
 _WORDS: dict[str, tuple[str, ...]] = {

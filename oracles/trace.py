@@ -205,13 +205,18 @@ class Interrupted(NamedTuple):
     vector: int = -1
 
 
+class Connected(NamedTuple):
+    """A vhost-user connection was made: what follows is said on it."""
+
+
 class Sent(NamedTuple):
-    """The front-end sent a vhost-user message; *descriptors*: how many came with its first byte."""
+    """The front-end sent a vhost-user message; *descriptors*: how many came with its first byte, *later*: behind it."""
 
     request: int
     flags: int
     payload: bytes
     descriptors: int = 0
+    later: int = 0
 
 
 class Got(NamedTuple):
@@ -226,6 +231,43 @@ class Got(NamedTuple):
 
 class HungUp(NamedTuple):
     """The back-end closed the connection."""
+
+
+class Kicked(NamedTuple):
+    """The front-end signalled the kick descriptor of a ring by itself, no driver having asked for it."""
+
+
+class Activity(NamedTuple):
+    """A vhost-user back-end did something to a ring, as it shows from outside.
+
+    *what*: used (buffers came back), executed (a request had its effect), called (the call descriptor was signalled),
+    stale (one that another has replaced was), errored (the error descriptor was), again (a buffer came
+    back for the second time).
+    """
+
+    what: str
+    buffers: int = 1
+
+
+class Tracked(NamedTuple):
+    """The part of the inflight area that is a ring's, as found while nothing happens; *used*: used idx or position.
+
+    *heads*: of the buffers that are available and not used, in the order in which they became available.
+    """
+
+    layout: str
+    size: int
+    data: bytes
+    used: int
+    heads: tuple[int, ...] = ()
+
+
+class Logged(NamedTuple):
+    """The log of dirty pages: *data* from the bit for *address* on. *written*: where memory was seen to change."""
+
+    address: int
+    data: bytes
+    written: tuple[Extent, ...] = ()
 
 
 Observation = Union[
@@ -251,9 +293,14 @@ Observation = Union[
     Wrote,
     Read,
     Interrupted,
+    Connected,
     Sent,
     Got,
     HungUp,
+    Kicked,
+    Activity,
+    Tracked,
+    Logged,
 ]
 KINDS: dict[str, type[Observation]] = {kind.__name__.lower(): kind for kind in get_args(Observation)}
 _HINTS = {kind: get_type_hints(kind) for kind in KINDS.values()}
@@ -342,7 +389,7 @@ def _load_value(kind: type[Observation], name: str, text: str) -> object:
     if hint == Extent:
         return _load_extent(text)
     items = [] if text == "-" else text.split(",")
-    if name == "decoys":
+    if name in ("decoys", "heads"):
         return tuple(_number(item) for item in items)
     return tuple(_load_extent(item) for item in items)
 

@@ -12,48 +12,10 @@ import pytest
 
 from oracles import rules, spec
 from oracles.rules import Level, Rule, RulesError, UnknownRuleError, Violation, find, load, registry
-from tests.rule_ids import PERMITTED, SPLIT, UNCHECKED
+from tests.rule_ids import IDS
 
 CATALOGUE = [Path(rules.__file__).with_name(rules.FOLDER) / f"{name}.toml" for name in rules.FILES]
 
-# Every rule that the in-order oracle needs and that binds a device, a back-end, or both sides.
-CORE = [
-    "INO-ORDER", "INO-PER-QUEUE", "INO-S-BATCH-ID", "INO-S-BATCH-SLOT", "INO-S-BATCH-IDX", "INO-S-MASK",
-    "INO-SKIP-FULL", "INO-BATCH-LEN", "INO-BATCH-OPT", "INO-BATCH-TIME", "INO-BATCH-BOUND", "INO-S-IND-SLOT",
-    "INO-P-BATCH-ID", "INO-P-BATCH-SLOT", "INO-P-SKIP-WRAP", "INO-P-MASK", "INO-P-SKIPPED-DESC", "INO-NEG-ONLY",
-    "INO-BIT", "INO-OFFER", "INO-ERR", "INO-RESTART", "INO-EVENT", "INO-LIVE", "INO-NO-AVAIL-READ", "INO-RESUME",
-    "VQ-OOB", "S-USED-ID", "S-USED-ONCE", "S-USED-IDX-BOUND", "S-USED-IDX-COUNT", "S-USED-LEN-WRITTEN",
-    "S-USED-LEN-MAX", "S-UN-DEV-MUST", "S-UN-DEV-EV-MUST", "P-WRAP-INIT", "P-USED-BITS", "P-DEV-WRAP", "P-USED-POS",
-    "P-USED-ONE", "P-USED-ID", "P-USED-ONCE", "P-ID-LAST", "P-USED-LEN", "P-NO-LATE-CHANGE", "P-EV-ENABLE-DEV",
-    "ST-NO-EARLY-USE", "RST-QUIET", "VQR-QUIET", "VQR-STATE", "VU-STOPPED", "VU-BASE-STOP", "VU-BASE-SPLIT",
-    "VU-BASE-PACKED", "VU-BASE-DRAIN", "VU-SUSPENDED", "VU-RESET-DEV", "VU-INFLIGHT-RESUBMIT",
-]  # fmt: skip
-# Further rules of a ring, and the last two, which are ours.
-RING = [
-    "VQ-NOT-LIVE", "S-DESC-RO", "S-IND-RO", "S-AVAIL-RO", "S-RO-BUF", "S-FRAMING", "S-IND-WRITE-IGN", "S-IND-TAIL",
-    "S-IND-START", "S-USED-ID-HI", "S-USED-IDX-START", "S-USED-LEN-ORDER", "S-USED-LEN-EXACT", "S-UN-DEV-SUPP",
-    "S-UN-DEV-EV-SUPP", "S-AN-DEV-FLAGS", "S-AN-DEV-FLAGS-EV", "S-AN-DEV-EVENT", "P-FULL-CHAIN", "P-IND-RO",
-    "P-IND-ONESLOT", "P-IND-LEN", "P-IND-DEV-IGN", "P-RO-BUF", "P-NO-EARLY-USE", "P-EV-AREA", "P-EV-VAL-DEV",
-    "P-EV-DISABLE-DEV", "P-EV-DESC-DEV", "P-EV-OFF-RANGE", "P-USED-WFLAG", "VU-RESTART", "VU-SETBASE", "VQ-LIVE",
-    "P-USED-ORDER", "VQ-DATA",
-]  # fmt: skip
-# What binds the driver of a ring, and what binds either side of any.
-DRIVER = [
-    "INO-S-SKIPPED-SLOT", "INO-SKIP-LEN", "INO-DRV-WALK", "INO-S-DESC-SEQ", "INO-S-NEXT", "INO-S-AVAIL-HEADS",
-    "INO-S-IND-SEQ", "INO-P-DRV-ID", "VQ-COUNT", "VQ-FORMAT", "S-ALIGN", "S-QSIZE", "S-OUTSTANDING", "S-LAYOUT",
-    "S-LE", "S-USED-RO", "S-ORDER-RW", "S-EXCESS", "S-CHAIN-2G", "S-CHAIN-QSZ", "S-NEXT-RANGE", "S-NEXT-FREE",
-    "S-BUF-NONEMPTY", "S-FLAGS-KNOWN", "S-IND-FEAT", "S-IND-NEST", "S-IND-NEXT", "S-IND-LEN", "S-AVAIL-MONO",
-    "S-AVAIL-START", "S-AVAIL-COUNT", "S-AVAIL-BATCH", "S-AVAIL-BARRIER", "S-NOTIF-BARRIER", "S-EXPOSED-FROZEN",
-    "S-USED-LEN-DRV", "S-UN-DRV-FLAGS", "S-UN-DRV-ADVISE", "S-UN-DRV-FLAGS-EV", "S-UN-DRV-EVENT",
-    "S-UN-DRV-SPUR", "S-AN-DRV-INIT", "S-AN-DRV-IGN-EVENT", "S-AN-DRV-SUPP", "S-AN-DRV-MUST",
-    "S-AN-DRV-IGN-FLAG", "S-AN-DRV-EV-MUST", "S-AN-DRV-EV-SUPP", "N-DATA-SPLIT", "N-DATA-PACKED",
-    "N-DATA-REPEAT", "P-ALIGN", "P-QSIZE", "P-ZERO-INIT", "P-AVAIL-BITS", "P-DRV-WRAP", "P-RING-SEQ",
-    "P-ID-RANGE", "P-USED-LEN-RSVD", "P-USED-NEXT", "P-WFLAG-AVAIL", "P-LIST-NEXT", "P-LIST-MAX", "P-ORDER-RW",
-    "P-SPACE", "P-FIRST-LAST", "P-IND-FEAT", "P-IND-FLAGS", "P-IND-MAX", "P-IND-NOCHAIN", "P-IND-ONETYPE",
-    "P-DRV-NO-EARLY", "P-DRV-NO-LATE", "P-NOTIF-POS", "P-POLL-ONE", "P-BATCH-AVAIL", "P-AVAIL-BARRIER",
-    "P-NOTIF-BARRIER", "P-DRV-DISABLE", "P-EV-AREA-DRV", "P-EV-VAL-DRV", "P-EV-ENABLE-DRV", "P-EV-DISABLE-DRV",
-    "P-EV-DESC-DRV",
-]  # fmt: skip
 ALL = pytest.mark.parametrize("rule", registry().values(), ids=lambda rule: rule.id)
 
 ENTRY = """\
@@ -79,13 +41,10 @@ def ids(found: list[Rule]) -> list[str]:
 # What is in it
 
 
-def test_all_core_device_rules_are_there() -> None:
-    assert len(CORE) == len(set(CORE)) == 58
-    assert [name for name in CORE if name not in registry()] == []
-
-
-def test_nothing_is_there_that_nobody_asked_for() -> None:
-    assert set(registry()) == {*CORE, *RING, *SPLIT, *DRIVER}
+def test_every_rule_is_there_and_none_that_nobody_asked_for() -> None:
+    assert len(IDS) == len(set(IDS)) == 326
+    assert sorted(set(IDS) - set(registry())) == []
+    assert sorted(set(registry()) - set(IDS)) == []
 
 
 def test_ids_are_unique_and_the_order_is_that_of_the_file() -> None:
@@ -129,7 +88,7 @@ def test_every_rule_has_a_place_in_its_document(rule: Rule) -> None:
     if rule.document == "vhost-user":
         assert rule.id.startswith("VU-")
         assert rule.place
-        assert rule.subject == "back-end"
+        assert rule.subject in ("back-end", "front-end", "both")
     else:
         assert rule.section["1.4"]
         assert rule.since in spec.VERSIONS
@@ -165,12 +124,13 @@ def test_sections_are_in_the_chapter_of_the_layout(rule: Rule) -> None:
 
 @ALL
 def test_the_level_follows_from_the_strength(rule: Rule) -> None:
-    prose = {"descriptive", "definition", "consequence", "interpretation", "ambiguity", "harness"}
+    prose = {"descriptive", "definition", "consequence", "interpretation", "ambiguity", "practice", "harness"}
     if rule.level is Level.MUST:
         assert rule.strength.lower() in ("must", "must not", "must not / should not")
         assert rule.strength.isupper() == (rule.document == "virtio")
     elif rule.level is Level.SHOULD:
-        assert rule.strength in ("SHOULD", "SHOULD NOT")
+        assert rule.strength.upper() in ("SHOULD", "SHOULD NOT")
+        assert rule.strength.isupper() == (rule.document == "virtio")
     elif rule.level is Level.MAY:
         assert rule.strength in ("MAY", "MAY (implied)")
     elif rule.level is Level.LINT:
@@ -204,12 +164,17 @@ def test_only_one_normative_sentence_binds_the_device_to_the_order() -> None:
     assert [id_ for id_, subject in normative.items() if subject == "driver"] == ["INO-S-NEXT", "INO-S-IND-SEQ"]
 
 
-def test_what_is_not_checked_is_known_and_says_why() -> None:
-    unchecked = {rule.id: rule.reason for rule in registry().values() if rule.status == "not checked"}
-    assert set(unchecked) == set(UNCHECKED)
-    assert all(len(reason) > 20 for reason in unchecked.values())
-    permissions = [rule.id for rule in registry().values() if rule.status == "permission"]
-    assert permissions == PERMITTED
+def test_what_is_not_checked_says_why() -> None:
+    for rule in registry().values():
+        if rule.status in ("not checked", "covered"):
+            assert len(rule.reason) > 20, rule.id
+        if rule.status == "covered":
+            assert registry()[rule.cover].status == "checked", rule.id
+
+
+def test_most_rules_are_checked() -> None:
+    """Who finds no way to see a rule says why, and raises this number."""
+    assert sum(rule.status == "not checked" for rule in registry().values()) <= 60
 
 
 @ALL
@@ -246,6 +211,9 @@ def test_find_by_the_beginning_of_ids() -> None:
     assert ids(find("INO-S")) == ids(find("ino-s-")) == split, "whole words: no INO-SKIP-FULL"
     assert ids(find("INO-SK")) == ["INO-SKIP-FULL", "INO-SKIP-LEN"]
     assert ids(find("VU-BASE")) == ["VU-BASE-STOP", "VU-BASE-SPLIT", "VU-BASE-PACKED", "VU-BASE-DRAIN"]
+    assert ids(find("INO-SK")) == ["INO-SKIP-FULL"]
+    stopping = ["VU-BASE-STOP", "VU-BASE-SPLIT", "VU-BASE-PACKED", "VU-BASE-NUM0", "VU-BASE-DRAIN"]
+    assert ids(find("VU-BASE")) == [*stopping, "VU-BASE-BEFORE-INFLIGHT"]
     assert all(name.startswith("S-") for name in ids(find("s"))), "no ST-NO-EARLY-USE"
 
 

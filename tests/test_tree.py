@@ -21,9 +21,9 @@ LONGEST_FUNCTION = 60
 
 #: The oracles from the bottom up: a module imports only from rows above its own.
 LAYERS = (
-    ("spec",),
+    ("spec", "vhost_user"),
     ("trace", "rules"),
-    ("model",),
+    ("model", "conversation"),
     ("split_rings", "announcing", "beside", "locating"),
     ("packed_rings", "split", "packed", "asking"),
     ("order_rules", "exposing"),
@@ -31,7 +31,9 @@ LAYERS = (
     ("packed_rules", "split_driver", "packed_driver", "driver_asking"),
     ("split_driver_rules", "packed_driver_rules"),
     ("device_rules", "driver_rules"),
-    ("queue_oracle", "driver_oracle"),
+    ("message_rules",),
+    ("frontend_rules", "ring_state_rules"),
+    ("queue_oracle", "driver_oracle", "message_oracle"),
     ("oracle",),
 )
 #: No clock, no randomness, no threads, no input or output in the oracles.

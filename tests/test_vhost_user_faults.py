@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from fuzz.targets import TargetDied, TargetError, TargetHung
+from fuzz.targets import TargetDied, TargetError, TargetHung, TargetMisspoke
 from fuzz.targets.presets import ACTIONS
 from fuzz.targets.vhost_user.session import VhostUserSession
 from fuzz.targets.vhost_user.target import make
@@ -115,8 +115,9 @@ def test_a_message_nobody_asked_for(path):
         target = target_at(path)
         session = target.open()
         session.start(WANTED, [QUEUE])
-        with pytest.raises(TargetDied, match="sent a message that nobody asked for: 0100"):
+        with pytest.raises(TargetMisspoke, match="sent a message that nobody asked for: 0100") as error:
             listen(session)
+        assert error.value.used
         target.close()
 
 

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from fuzz.targets.vhost_user import protocol
+from oracles import vhost_user as vu
 
 pytestmark = pytest.mark.skipif(sys.byteorder != "little", reason="the bytes below are those of little-endian machines")
 
 MESSAGES = [
-    (protocol.plain(protocol.SET_OWNER), "03000000 01000000 00000000"),
+    (protocol.plain(vu.SET_OWNER), "03000000 01000000 00000000"),
     (
-        protocol.number(protocol.SET_FEATURES, 0x0000_0009_7000_0001),
+        protocol.number(vu.SET_FEATURES, 0x0000_0009_7000_0001),
         "02000000 01000000 08000000 0100007009000000",
     ),
-    (protocol.vring(protocol.SET_VRING_NUM, 1, 256), "08000000 01000000 08000000 01000000 00010000"),
-    (protocol.vring(protocol.GET_VRING_BASE, 2, 0), "0b000000 01000000 08000000 02000000 00000000"),
+    (protocol.vring(vu.SET_VRING_NUM, 1, 256), "08000000 01000000 08000000 01000000 00010000"),
+    (protocol.vring(vu.GET_VRING_BASE, 2, 0), "0b000000 01000000 08000000 02000000 00000000"),
     (
         protocol.memory_table(0x1_0000_0000, 0x20_0000, 0x74_0000_0000),
         "05000000 01000000 28000000 01000000 00000000"
@@ -32,7 +33,7 @@ MESSAGES = [
     ),
     (protocol.get_config(4), "18000000 01000000 10000000 00000000 04000000 00000000 00000000"),
     (
-        protocol.acknowledged(protocol.number(protocol.SET_VRING_KICK, 3)),
+        protocol.acknowledged(protocol.number(vu.SET_VRING_KICK, 3)),
         "0c000000 09000000 08000000 0300000000000000",
     ),
 ]
@@ -48,7 +49,7 @@ def test_layers_take_apart_and_rebuild(message, expected):
     from fuzz.targets.vhost_user.messages import Header
 
     packet = Header(message)
-    assert protocol.NAMES[packet.request].startswith(("GET_", "SET_"))
+    assert vu.NAMES[packet.request].startswith(("GET_", "SET_"))
     packet.size = None
     rebuilt = Header(request=packet.request, flags=packet.flags)
     assert bytes(rebuilt / packet.payload if packet.payload else rebuilt) == bytes.fromhex(expected)
@@ -61,7 +62,7 @@ def test_layers_name_the_fields():
     assert packet[messages.MemoryTable].count == 1
     region = packet[messages.MemoryTable].regions[0]
     assert (region.guest_address, region.length, region.user_address) == (0x1_0000_0000, 0x20_0000, 0x74_0000_0000)
-    packet = messages.Header(protocol.acknowledged(protocol.vring(protocol.SET_VRING_ENABLE, 5, 1)))
+    packet = messages.Header(protocol.acknowledged(protocol.vring(vu.SET_VRING_ENABLE, 5, 1)))
     assert (packet[messages.VringState].index, packet[messages.VringState].num) == (5, 1)
     assert str(packet.flags) == "v1+need_reply"
 
@@ -70,7 +71,7 @@ def test_two_regions_and_their_count():
     from fuzz.targets.vhost_user import messages
 
     table = messages.MemoryTable(regions=[messages.MemoryRegion(length=1), messages.MemoryRegion(length=2)])
-    data = bytes(messages.Header(request=protocol.SET_MEM_TABLE) / table)
+    data = bytes(messages.Header(request=vu.SET_MEM_TABLE) / table)
     assert data[:20].hex() == "050000000100000048000000" + "0200000000000000"
     assert [region.length for region in messages.Header(data)[messages.MemoryTable].regions] == [1, 2]
 
@@ -80,7 +81,7 @@ def test_every_template_has_its_size():
 
     for request in messages.PAYLOADS:
         template = messages.template(request)
-        code, flags, size = protocol.HEADER.unpack_from(template)
+        code, flags, size = vu.HEADER.unpack_from(template)
         assert (code, flags, size) == (request, 1, len(template) - 12)
 
 
@@ -95,7 +96,8 @@ def test_simple_messages_need_no_scapy():
 import sys
 import fuzz.targets.vhost_user.target
 from fuzz.targets.vhost_user import protocol
-protocol.number(protocol.SET_FEATURES, 1), protocol.vring(protocol.SET_VRING_NUM, 0, 8), protocol.plain(3)
+from oracles import vhost_user as vu
+protocol.number(vu.SET_FEATURES, 1), protocol.vring(vu.SET_VRING_NUM, 0, 8), protocol.plain(3)
 assert "scapy" not in sys.modules
 protocol.memory_table(0, 0, 0)
 assert "scapy" in sys.modules

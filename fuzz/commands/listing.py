@@ -63,6 +63,11 @@ def targets() -> int:
     width = max(map(len, FAULTS)) + 8
     for fault in sorted(FAULTS.values(), key=lambda fault: fault.name):
         say("\n".join(_wrap(fault.text, width + 2, f"  {'model:' + fault.name:<{width - 2}}  ")))
+    from fuzz.targets.model.backend_faults import FAULTS as PROTOCOL
+
+    say("\nfaults of model-vhost-user, beside those of the model (f: of our own front-end):")
+    for name, protocol_fault in PROTOCOL.items():
+        say("\n".join(_wrap(protocol_fault.text, 26, f"  {'model-vhost-user:' + name:<22}  ")))
     return CONFORMS
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from fuzz import encoding
 from fuzz.program import Notify, Program, Receive, Step, Supply
 from fuzz.report.rings import Packed, Rings, rings_for
+from oracles import vhost_user
 from oracles.oracle import Oracle, QueueOracle
 from oracles.rules import Violation
 from oracles.trace import (
@@ -20,6 +21,8 @@ from oracles.trace import (
     Called,
     Changed,
     Entry,
+    Got,
+    HungUp,
     Idle,
     Notified,
     Published,
@@ -28,6 +31,7 @@ from oracles.trace import (
     SawDescriptor,
     SawUsed,
     Scanned,
+    Sent,
     Started,
     Stored,
     Supplied,
@@ -96,11 +100,13 @@ class _Teller:
                 self._skip_to(at)
                 at += 1
             queue = self.oracle.queue(number)
-            violation = queue.feed(seen)
+            violation = self.oracle.feed(number, seen)
             if (isinstance(seen, Started) and seen.cause != "restart") or number not in self.rings:
                 if isinstance(seen, Started):
                     self.rings[number] = rings_for(seen)
-            if number in self.rings:
+            if isinstance(seen, (Sent, Got, HungUp)):
+                self._message(seen)
+            elif number in self.rings:
                 self._see(number, queue, seen)
             if self.watch is not None:
                 self.watch(self.step, self.rings, self.oracle)
@@ -157,6 +163,15 @@ class _Teller:
         return (f"q{number} " if self.multi else "") + (" ".join(names) or "-")
 
     # -- observations
+
+    def _message(self, seen: Sent | Got | HungUp) -> None:
+        """What was said on a vhost-user connection."""
+        if isinstance(seen, Sent):
+            self._add(driver=vhost_user.name(seen.request))
+        elif isinstance(seen, HungUp):
+            self._add(device="closed the connection")
+        else:
+            self._add(device=f"answer to {vhost_user.name(seen.request)}: {seen.payload[:16].hex() or 'nothing'}")
 
     def _see(self, number: int, queue: QueueOracle, seen: Any) -> None:
         prefix = f"q{number}: " if self.multi else ""

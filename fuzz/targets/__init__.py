@@ -12,11 +12,23 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fuzz.program import Limits
-from oracles.trace import Called, Stored
+from oracles.trace import Called, Entry, Stored
 
 
 class TargetError(Exception):
     """The target could not be reached, started or set up: not a verdict on it. One line, ends in exit code 3."""
+
+
+class TargetMisspoke(TargetError):
+    """What the target said on its transport can't be right: *entries*, all that was said, are for the oracle to judge.
+
+    If no rule explains it, it is what the line says: *used*: it counts as a death, else as a target that can't be used.
+    """
+
+    def __init__(self, line: str, entries: tuple[Entry, ...], used: bool) -> None:
+        super().__init__(line)
+        self.entries = entries
+        self.used = used
 
 
 class TargetDied(Exception):

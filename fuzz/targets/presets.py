@@ -59,6 +59,7 @@ _QEMU = Preset(
         "10.0.2: a queue stopped with requests in flight is fatal: as they complete, it writes to the call descriptor "
         "that it closed, and gives up the connection (vu_panic: Error writing eventfd)",
         "a chain of direct descriptors that ends in an indirect one is not understood (2.7.5.3.2), so none is drawn",
+        "10.0.2 to 11.1.3: whether a ring is enabled makes no difference: it executes requests once it is started",
     ),
     limits=Limits(
         layouts=(spec.SPLIT,),

@@ -25,7 +25,7 @@ from scapy.fields import (
 )
 from scapy.packet import Packet, bind_layers
 
-from fuzz.targets.vhost_user import protocol
+from oracles import vhost_user as vu
 
 # «Native byte order»: the protocol never leaves the machine.
 _LITTLE = sys.byteorder == "little"
@@ -49,8 +49,8 @@ class Header(Packet):  # type: ignore[misc]  # as above
 
     name = "vhost-user"
     fields_desc: ClassVar = [
-        _ENUM("request", 0, protocol.NAMES),
-        FlagsField("flags", protocol.VERSION, -32 if _LITTLE else 32, ["v1", "v2", "reply", "need_reply"]),
+        _ENUM("request", 0, vu.NAMES),
+        FlagsField("flags", vu.VERSION, -32 if _LITTLE else 32, ["v1", "v2", "reply", "need_reply"]),
         _U32("size", None),
     ]
 
@@ -125,23 +125,23 @@ class Config(_Layer):
 
 
 PAYLOADS: dict[int, type[Packet]] = {
-    protocol.GET_FEATURES: Number,
-    protocol.SET_FEATURES: Number,
-    protocol.SET_MEM_TABLE: MemoryTable,
-    protocol.SET_VRING_NUM: VringState,
-    protocol.SET_VRING_ADDR: VringAddress,
-    protocol.SET_VRING_BASE: VringState,
-    protocol.GET_VRING_BASE: VringState,
-    protocol.SET_VRING_KICK: VringDescriptor,
-    protocol.SET_VRING_CALL: VringDescriptor,
-    protocol.SET_VRING_ERR: VringDescriptor,
-    protocol.GET_PROTOCOL_FEATURES: Number,
-    protocol.SET_PROTOCOL_FEATURES: Number,
-    protocol.GET_QUEUE_NUM: Number,
-    protocol.SET_VRING_ENABLE: VringState,
-    protocol.GET_CONFIG: Config,
-    protocol.SET_STATUS: Number,
-    protocol.GET_STATUS: Number,
+    vu.GET_FEATURES: Number,
+    vu.SET_FEATURES: Number,
+    vu.SET_MEM_TABLE: MemoryTable,
+    vu.SET_VRING_NUM: VringState,
+    vu.SET_VRING_ADDR: VringAddress,
+    vu.SET_VRING_BASE: VringState,
+    vu.GET_VRING_BASE: VringState,
+    vu.SET_VRING_KICK: VringDescriptor,
+    vu.SET_VRING_CALL: VringDescriptor,
+    vu.SET_VRING_ERR: VringDescriptor,
+    vu.GET_PROTOCOL_FEATURES: Number,
+    vu.SET_PROTOCOL_FEATURES: Number,
+    vu.GET_QUEUE_NUM: Number,
+    vu.SET_VRING_ENABLE: VringState,
+    vu.GET_CONFIG: Config,
+    vu.SET_STATUS: Number,
+    vu.GET_STATUS: Number,
 }
 for _request, _payload in PAYLOADS.items():
     bind_layers(Header, _payload, request=_request)

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from fuzz.targets import QueueConfig, TargetDied, TargetError, TargetHung
+from fuzz.targets import QueueConfig, TargetDied, TargetError, TargetHung, TargetMisspoke
 from fuzz.targets.vhost_user import protocol
 from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Frontend, Refused, Silent
 from oracles import spec
+from oracles import vhost_user as vu
 from oracles.trace import Called, Stored
 
 # Different bases, both beyond 32 bits: whoever mixes them up, or cuts them, reads nothing of ours.
@@ -41,6 +42,10 @@ class Backend(Protocol):
 
     def connect(self) -> socket.socket:
         """A new connection. Raises TargetError."""
+        ...
+
+    def frontend(self, connection: socket.socket, seconds: float, acknowledge: bool = True) -> Frontend:
+        """The front-end for a connection."""
         ...
 
     def obituary(self, seconds: float) -> str:
@@ -150,12 +155,12 @@ class VhostUserSession:
         try:
             yield
         except ConversationError as error:
-            raise self._fault(error) from None
+            raise self._fault(error, self.frontend) from None
         except OSError as error:
             raise TargetError(_no_resources(error)) from None
 
-    def _fault(self, error: ConversationError) -> Exception:
-        """What to raise for *error*; this session, and the process behind it, serves no more."""
+    def _fault(self, error: ConversationError, frontend: Frontend) -> Exception:
+        """What to raise for *error* on *frontend*; this session, and the process behind it, serves no more."""
         self._broken = True
         line = f"{self._backend.name} {error}"
         if isinstance(error, Silent):
@@ -165,7 +170,7 @@ class VhostUserSession:
             end = self._backend.obituary(_LAST_BREATH)
             if end or self._in_use:
                 return TargetDied(f"{line}: {end}" if end else line)
-        return TargetDied(line) if self._in_use and not isinstance(error, Refused) else TargetError(line)
+        return TargetMisspoke(line, tuple(frontend.log), self._in_use and not isinstance(error, Refused))
 
     def _introduce(self) -> Frontend:
         """A new connection, as far as it goes before features are chosen.
@@ -175,7 +180,7 @@ class VhostUserSession:
         """
         attempts = _ATTEMPTS
         while True:
-            frontend = Frontend(self._backend.connect(), self._seconds, self._acknowledge)
+            frontend = self._backend.frontend(self._backend.connect(), self._seconds, self._acknowledge)
             try:
                 frontend.negotiate()
             except ConversationError as error:
@@ -184,7 +189,7 @@ class VhostUserSession:
                 if isinstance(error, Closed) and not frontend.replied and attempts and not self._backend.obituary(0):
                     time.sleep(_PAUSE)
                     continue
-                raise self._fault(error) from None
+                raise self._fault(error, frontend) from None
             except BaseException:
                 frontend.close()
                 raise
@@ -203,19 +208,16 @@ class VhostUserSession:
         packed = bool(features & spec.RING_PACKED)
         with self._conversing():
             frontend.set_features(features | frontend.features & self._backend.device_features)
-            table = protocol.memory_table(GUEST_ADDRESS, self._shared.size, USER_ADDRESS)
-            frontend.send(table, [self._shared.descriptor])
+            frontend.share(GUEST_ADDRESS, self._shared.size, USER_ADDRESS, self._shared.descriptor)
             for queue, config in enumerate(queues):
                 self._set_up(queue, config, packed)
-            if frontend.negotiated & protocol.STATUS:
-                frontend.send(protocol.number(protocol.SET_STATUS, STATUS_ALL))
+            frontend.set_status(STATUS_ALL)
             frontend.settle()
         self._packed = packed
         self._live = set(range(len(queues)))
         self._in_use = True
         for queue in self._live:
-            # Older texts start a ring at its first kick, newer ones with the descriptor: here they coincide.
-            self.notify(queue)
+            self.inject(queue)
 
     def _set_up(self, queue: int, config: QueueConfig, packed: bool) -> None:
         """All messages that start one queue. The kick comes after the last of them."""
@@ -226,15 +228,14 @@ class VhostUserSession:
             events.take(descriptor)
         frontend = self.frontend
         base = config.available | config.used << 16 if packed else config.available
-        frontend.send(protocol.vring(protocol.SET_VRING_NUM, queue, config.size))
-        frontend.send(protocol.vring(protocol.SET_VRING_BASE, queue, base))
-        areas = (USER_ADDRESS + config.descriptor, USER_ADDRESS + config.device, USER_ADDRESS + config.driver)
-        frontend.send(protocol.vring_addresses(queue, *areas))
-        frontend.send(protocol.number(protocol.SET_VRING_ERR, queue), [events.error])
-        frontend.send(protocol.number(protocol.SET_VRING_CALL, queue), [events.call])
-        frontend.send(protocol.number(protocol.SET_VRING_KICK, queue), [events.kick])
-        if frontend.has_protocol_features:
-            frontend.send(protocol.vring(protocol.SET_VRING_ENABLE, queue, 1))
+        areas = (USER_ADDRESS + config.descriptor, USER_ADDRESS + config.driver, USER_ADDRESS + config.device)
+        frontend.place(queue, config.size, base, areas)
+        frontend.ring(queue, events)
+        frontend.enable(queue)
+
+    def inject(self, queue: int) -> None:
+        """Kick a queue that was just started. Older texts start it then, newer ones before: here they coincide."""
+        self.frontend.inject(queue, self._events[queue].kick)
 
     def notify(self, queue: int) -> None:
         """Kick. A system call, so everything stored before is visible, and loads after it come after it."""
@@ -270,22 +271,22 @@ class VhostUserSession:
             self._set_up(queue, config, self._packed)
             if self._backend.stop_spreads:
                 for other in sorted(self._live):
-                    self.frontend.send(protocol.vring(protocol.SET_VRING_ENABLE, other, 0))
-                    self.frontend.send(protocol.vring(protocol.SET_VRING_ENABLE, other, 1))
+                    self.frontend.enable(other, False)
+                    self.frontend.enable(other)
             self.frontend.settle()
         self._live.add(queue)
-        self.notify(queue)
+        self.inject(queue)
 
     def reset(self) -> None:
         """Device reset: RESET_DEVICE where it exists, else what the back-end's entry says is as good as one."""
         with self._conversing():
             frontend = self.frontend
-            if frontend.negotiated & protocol.RESET:
-                frontend.send(protocol.plain(protocol.RESET_DEVICE))
+            if frontend.negotiated & vu.RESET:
+                frontend.send(protocol.plain(vu.RESET_DEVICE))
             elif self._backend.reset_by == "stop":
                 self._stop_all()
             frontend.settle()
-        if not frontend.negotiated & protocol.RESET and self._backend.reset_by == "reconnect":
+        if not frontend.negotiated & vu.RESET and self._backend.reset_by == "reconnect":
             frontend.close()
             self.frontend = self._introduce()
         self._live.clear()
@@ -294,8 +295,7 @@ class VhostUserSession:
     def _stop_all(self) -> None:
         for queue in sorted(self._live):
             self.frontend.vring_base(queue)
-        if self.frontend.negotiated & protocol.STATUS:
-            self.frontend.send(protocol.number(protocol.SET_STATUS, 0))
+        self.frontend.set_status(0)
 
     def reset_queue(self, queue: int) -> None:
         """There is no such thing in the protocol."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from fuzz.program import Limits
-from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
+from fuzz.targets import Offer, TargetDied, TargetError, TargetHung, TargetMisspoke
 from fuzz.targets.presets import ACTIONS, PRESETS, Preset
 from fuzz.targets.process import NOT_YET, Process, connect, first_line, split_command
 from fuzz.targets.vhost_user import protocol
@@ -39,6 +39,7 @@ class VhostUser:
     """A back-end: at *path* if it is somebody else's, or a *process* of ours. Implements Target and Backend."""
 
     role = "device"
+    certain = False  # what it will do, nobody knows
 
     def __init__(self, name: str, limits: Limits, process: Process | None = None, path: str = "") -> None:
         self.name = name
@@ -71,6 +72,10 @@ class VhostUser:
             self._served = False
         self._connected = True
         return process.connect(self.preset.patience if self.preset else 10.0)
+
+    def frontend(self, connection: socket.socket, seconds: float, acknowledge: bool = True) -> Frontend:
+        """Our end of a connection."""
+        return Frontend(connection, seconds, acknowledge)
 
     def _connect_to_path(self) -> socket.socket:
         deadline = time.monotonic() + 1.0
@@ -128,6 +133,9 @@ class VhostUser:
             if served:
                 raise
             raise TargetError(str(error)) from None  # it never worked: that is no find
+        except TargetMisspoke:
+            self.ended(False)
+            raise
         except OSError as error:
             raise TargetError(f"no memory can be shared: {error.strerror}") from None
         return self._session
@@ -148,7 +156,7 @@ class VhostUser:
         """What it offers, by a connection of its own."""
         if self._session is not None:
             self._session.close()
-        frontend = Frontend(self.connect(), self.seconds)
+        frontend = self.frontend(self.connect(), self.seconds)
         try:
             frontend.negotiate()
             queues = frontend.queue_count()
