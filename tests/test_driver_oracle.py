@@ -10,7 +10,8 @@ from oracles import driver_rules
 from oracles.driver_oracle import DriverOracle, judge_driver
 from oracles.rules import Level, registry
 from oracles.trace import KINDS, Entry, Looked, Notified, Observation, Resetting, Started, dump, load
-from tests.driver_traces_by_hand import ALLOWED, CASES, WARNED, Trace, one, split
+from tests.driver_traces_by_hand import ALLOWED, CASES, WARNED, one, split
+from tests.traces_by_hand import Trace
 
 
 def named(table: Sequence[tuple[str, Trace, Trace]]) -> list[object]:

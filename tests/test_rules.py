@@ -12,6 +12,7 @@ import pytest
 
 from oracles import rules, spec
 from oracles.rules import Level, Rule, RulesError, UnknownRuleError, Violation, find, load, registry
+from tests.rules_of_drivers import DRIVER
 
 CATALOGUE = [Path(rules.__file__).with_name(rules.FOLDER) / f"{name}.toml" for name in rules.FILES]
 
@@ -35,23 +36,6 @@ RING = [
     "P-IND-ONESLOT", "P-IND-LEN", "P-IND-DEV-IGN", "P-RO-BUF", "P-NO-EARLY-USE", "P-EV-AREA", "P-EV-VAL-DEV",
     "P-EV-DISABLE-DEV", "P-EV-DESC-DEV", "P-EV-OFF-RANGE", "P-USED-WFLAG", "VU-RESTART", "VU-SETBASE", "VQ-LIVE",
     "P-USED-ORDER", "VQ-DATA",
-]  # fmt: skip
-# What binds the driver of a ring, and what binds either side of any.
-DRIVER = [
-    "INO-S-SKIPPED-SLOT", "INO-SKIP-LEN", "INO-DRV-WALK", "INO-S-DESC-SEQ", "INO-S-NEXT", "INO-S-AVAIL-HEADS",
-    "INO-S-IND-SEQ", "INO-P-DRV-ID", "VQ-COUNT", "VQ-FORMAT", "S-ALIGN", "S-QSIZE", "S-OUTSTANDING", "S-LAYOUT",
-    "S-LE", "S-USED-RO", "S-ORDER-RW", "S-EXCESS", "S-CHAIN-2G", "S-CHAIN-QSZ", "S-NEXT-RANGE", "S-NEXT-FREE",
-    "S-BUF-NONEMPTY", "S-FLAGS-KNOWN", "S-IND-FEAT", "S-IND-NEST", "S-IND-NEXT", "S-IND-LEN", "S-AVAIL-MONO",
-    "S-AVAIL-START", "S-AVAIL-COUNT", "S-AVAIL-BATCH", "S-AVAIL-BARRIER", "S-NOTIF-BARRIER", "S-EXPOSED-FROZEN",
-    "S-USED-LEN-DRV", "S-UN-DRV-FLAGS", "S-UN-DRV-ADVISE", "S-UN-DRV-FLAGS-EV", "S-UN-DRV-EVENT",
-    "S-UN-DRV-SPUR", "S-AN-DRV-INIT", "S-AN-DRV-IGN-EVENT", "S-AN-DRV-SUPP", "S-AN-DRV-MUST",
-    "S-AN-DRV-IGN-FLAG", "S-AN-DRV-EV-MUST", "S-AN-DRV-EV-SUPP", "N-DATA-SPLIT", "N-DATA-PACKED",
-    "N-DATA-REPEAT", "P-ALIGN", "P-QSIZE", "P-ZERO-INIT", "P-AVAIL-BITS", "P-DRV-WRAP", "P-RING-SEQ",
-    "P-ID-RANGE", "P-USED-LEN-RSVD", "P-USED-NEXT", "P-WFLAG-AVAIL", "P-LIST-NEXT", "P-LIST-MAX", "P-ORDER-RW",
-    "P-SPACE", "P-FIRST-LAST", "P-IND-FEAT", "P-IND-FLAGS", "P-IND-MAX", "P-IND-NOCHAIN", "P-IND-ONETYPE",
-    "P-DRV-NO-EARLY", "P-DRV-NO-LATE", "P-NOTIF-POS", "P-POLL-ONE", "P-BATCH-AVAIL", "P-AVAIL-BARRIER",
-    "P-NOTIF-BARRIER", "P-DRV-DISABLE", "P-EV-AREA-DRV", "P-EV-VAL-DRV", "P-EV-ENABLE-DRV", "P-EV-DISABLE-DRV",
-    "P-EV-DESC-DRV",
 ]  # fmt: skip
 ALL = pytest.mark.parametrize("rule", registry().values(), ids=lambda rule: rule.id)
 
