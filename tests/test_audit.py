@@ -21,7 +21,7 @@ from fuzz.targets.model import MEMORY, Model, ModelSession
 from fuzz.targets.model.engine import Engine
 from fuzz.targets.model.faults import FAULTS
 from fuzz.verdict import CONFORMS, OUR_FAULT, VIOLATES, Outcome
-from oracles.driver_oracle import judge_driver
+from oracles.driver_oracle import DriverOracle, judge_driver
 from oracles.oracle import judge
 from oracles.trace import Called, Exposed, Looked, Notified, Returned, Stored, dump
 
@@ -90,6 +90,22 @@ def test_an_audit_changes_nothing_but_what_is_seen() -> None:
         assert dump([entry for entry in seen.trace if not isinstance(entry[1], OWN)]) == dump(plain.trace)
         assert judge_driver(seen.trace) == (None, [])
         assert judge(seen.trace)[0] is None
+
+
+def test_the_trace_has_all_that_is_in_memory() -> None:
+    """Played back, an audited trace leaves the three areas as they are when the program is over."""
+    raw = bytearray(MEMORY)
+    for index in range(120):
+        session = ModelSession(Engine, raw)
+        trace = driver_side.run(nth(37, index, Model().limits), session, audit=True).trace
+        oracle = DriverOracle()
+        for number, observation in trace:
+            assert oracle.feed(number, observation) is None
+        follower = oracle.queue(0).follower
+        assert follower is not None
+        for start, copy in follower.areas():
+            at = start - session.address
+            assert session.memory[at : at + len(copy)].tobytes() == copy, index
 
 
 def test_looks_follow_each_operation() -> None:
