@@ -22,7 +22,17 @@ def _idx_backwards(case: Case) -> str | None:
 
 @rule("INO-RESTART", "used", "descriptor")
 def _restart(case: Case) -> str | None:
-    if case.cause not in ("reset", "queue_reset") or case.buffer is not None or not case.queue.in_order:
+    return _old_life(case) if case.queue.in_order else None
+
+
+@rule("VQ-NOT-LIVE", "used", "descriptor")
+def _other_life(case: Case) -> str | None:
+    return _old_life(case) if not case.queue.in_order and case.cause == "reset" else None
+
+
+def _old_life(case: Case) -> str | None:
+    """What says that buffers from before the last reset come back after it."""
+    if case.cause not in ("reset", "queue_reset") or case.buffer is not None:
         return None
     if case.id >= 0 and case.id in case.queue.ghosts and not was_used(case):
         return f"id {case.id} names a buffer from before the reset"
@@ -38,10 +48,9 @@ def _restart(case: Case) -> str | None:
 def _state_kept(case: Case) -> str | None:
     if case.cause != "queue_reset":
         return None
-    if case.buffer is None and case.id in case.queue.ghosts and not was_used(case):
-        return f"id {case.id} names a buffer from before the queue reset"
-    if not case.first:
-        return None
+    old = _old_life(case)
+    if old is not None or not case.first:
+        return old
     if case.moment == "used" and case.what == "bound":
         return f"the first use after a queue reset took used idx from {case.old} to {case.new}: it must begin at slot 0"
     if case.moment == "descriptor" and (case.slot != case.old or not case.bits_right()):

@@ -292,6 +292,8 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("RST-QUIET", [*split(), *four(), *GONE, *CALLED], [*split(), *four(), *CALLED, *GONE]),
     ("RST-QUIET", [*packed(), *four(), *GONE, *desc(0, 0)], [*packed(), *four(), *desc(0, 0), *GONE]),
     ("VQ-NOT-LIVE", [*split(), *four(), *GONE, *changed(BUFFERS + 0x80)], [*split(), *four(), *GONE]),
+    ("VQ-NOT-LIVE", [*split(), *four(), *GONE, started("split", 4, 0, "reset"), *available(b(4, id=0)), *one(0, 3)],
+     [*split(), *four(), *GONE, started("split", 4, 0, "reset"), *available(b(4, id=0)), *one(0, 0)]),
     ("VQR-QUIET", [*split(), *four(), *QUEUE_GONE, *changed(BUFFERS)], [*split(), *four(), *QUEUE_GONE]),
     ("VU-STOPPED", [*split(), *four(), *STOP, SawUsed(1, bytes(8), 1)],
      [*split(), *four(), SawUsed(1, bytes(8), 1), *STOP]),

@@ -120,7 +120,7 @@ class _Unasked(Engine):
 plant(
     "batch-before-buffers",
     "a batch is published before its buffers, but for the last, are written",
-    ("INO-BATCH-TIME", "INO-SKIP-FULL"),
+    ("INO-BATCH-TIME", "INO-SKIP-FULL", "INO-ORDER"),
     _Early,
     in_order=ON,
 )
