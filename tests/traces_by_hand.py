@@ -185,6 +185,10 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("P-USED-POS", [*packed(), *four(), *desc(1, 0)], [*packed(), *four(), *desc(0, 0)]),
     ("VU-SETBASE", [started("packed", 8, 0, "restart", 3), *four(), *desc(3, 0)],
      [started("packed", 8, 0, "restart", 3), *four(), *desc(3, 0, 8, 2)]),
+    ("VU-RESTART", [*split(), *STOP, started("split", 4, 0, "restart"), *available(b(0)), *one(0, 9)],
+     [*split(), *STOP, started("split", 4, 0, "restart"), *available(b(0)), *one(0, 0)]),
+    ("VU-RESTART", [*packed(), *STOP, started("packed", 8, 0, "restart", 3), *available(b(0)), *desc(3, 9, 8, 2)],
+     [*packed(), *STOP, started("packed", 8, 0, "restart", 3), *available(b(0)), *desc(3, 0, 8, 2)]),
     ("P-WRAP-INIT", [*packed(), *four(), *desc(0, 0, 8, 2)], [*packed(), *four(), *desc(0, 0, 8, WRITE)]),
     ("P-FULL-CHAIN", [*packed(0, 3), *available(b(0, slots=3)), *desc(0, 0), Reclaimed(1), *available(b(1)),
                       *desc(0, 1)],
@@ -328,8 +332,6 @@ BESIDE: list[tuple[str, Trace]] = [
     ("VU-SUSPENDED", [*split(), *four(), *STOP, *CALLED]),
     ("VU-RESET-DEV", [*split(), *four(), *GONE, *CALLED]),
     ("VQ-NOT-LIVE", [*split(), *four(), *QUEUE_GONE, *CALLED]),
-    ("VU-RESTART", [*split(), *STOP, started("split", 4, 0, "restart"), *available(b(0)), *one(0, 9)]),
-    ("VU-RESTART", [*packed(), *STOP, started("packed", 8, 0, "restart", 3), *available(b(0)), *desc(3, 9, 8, 2)]),
 ]
 #: rules of suspicion: the trace conforms, and a warning says which
 LINT: list[tuple[str, Trace, Trace]] = [

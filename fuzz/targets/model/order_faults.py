@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fuzz.targets.model.engine import Engine, Job
-from fuzz.targets.model.planting import ON, SPLIT, Chains, Split, engine_with, plant
+from fuzz.targets.model.planting import ON, SPLIT, WARNED, Chains, Split, engine_with, plant
 from oracles import spec
 
-_WARNED = "it is warned of only, and a search takes what is accused"
 _ORDER = ("INO-ORDER", "INO-S-BATCH-IDX", "INO-SKIP-FULL")
 
 
@@ -80,7 +79,7 @@ plant(
     engine_with(own={"flush": _in_one_step}),
     SPLIT,
     ON,
-    apart=_WARNED,
+    aimed=WARNED,
 )
 
 # -- batches ---------------------------------------------------------------------------------------------
