@@ -171,8 +171,9 @@ class _Twice(Split):
 plant(
     "place-for-head",
     "split: the used element has the place in the ring for its id, not the head",
-    ("S-USED-ID", "S-USED-ONCE", "S-USED-LEN-MAX", "S-USED-LEN-WRITTEN", "S-FRAMING", "VQR-STATE", "INO-RESTART", "VQ-NOT-LIVE",
-     "INO-ORDER", "INO-S-BATCH-ID", "INO-S-BATCH-IDX", "INO-BATCH-LEN", "INO-ERR", "INO-SKIP-FULL", "VU-RESTART"),
+    ("S-USED-ID", "S-USED-ONCE", "S-USED-LEN-MAX", "S-USED-LEN-WRITTEN", "S-FRAMING", "VQR-STATE", "INO-RESTART",
+     "INO-ORDER", "INO-S-BATCH-ID", "INO-S-BATCH-IDX", "INO-BATCH-LEN", "INO-ERR", "INO-SKIP-FULL", "VU-RESTART",
+     "VQ-NOT-LIVE"),
     engine_with({"batch_id": lambda ring, chains: ring.used % ring.size}),
     SPLIT,
 )  # fmt: skip
@@ -322,7 +323,8 @@ plant(
     "split: a notification counts as an available buffer",
     ("S-AN-DEV-SPUR", *LIVE, "S-USED-ID", "S-USED-ONCE", "S-USED-IDX-BOUND", "INO-RESTART", "VQR-STATE", "VQ-OOB",
      "S-USED-LEN-WRITTEN", "S-USED-LEN-MAX", "INO-ORDER", "S-FRAMING", "INO-BATCH-BOUND", "VU-BASE-SPLIT",
-     "INO-S-BATCH-ID", "INO-S-BATCH-SLOT", "S-USED-IDX-COUNT", "S-RO-BUF", "S-IND-RO", "INO-SKIP-FULL", "VU-RESTART", "VQ-NOT-LIVE"),
+     "INO-S-BATCH-ID", "INO-S-BATCH-SLOT", "S-USED-IDX-COUNT", "S-RO-BUF", "S-IND-RO", "INO-SKIP-FULL", "VU-RESTART",
+     "VQ-NOT-LIVE"),
     engine_with(own={"run": _trusting}),
     SPLIT,
 )  # fmt: skip
