@@ -42,8 +42,7 @@ _WHY = {
 }
 
 
-_ORDER = ("INO-ORDER", "INO-ERR", "INO-OFFER")
-"""What says more than a doubt about a buffer that it explains."""
+_ORDER = ("INO-ORDER", "INO-ERR", "INO-OFFER")  # what explains a doubt
 
 
 class QueueOracle:
@@ -335,9 +334,13 @@ class QueueOracle:
 
     def _name(self, case: Case) -> Violation | None:
         self._locate(case)
-        found = broken(case, self.without, self.unasked)
-        if self._doubt is not None and case is not self._doubt and not (found and found[0][0] in _ORDER):
-            return self._decide() or self._named(case, found)
+        found = broken(case, unasked=self.unasked)
+        owner = found[0][0] if found else ""
+        found = [] if owner in self.without else found
+        if self._doubt is not None and case is not self._doubt and (owner or case.moment != "scanned"):
+            if owner not in _ORDER:
+                return self._decide() or self._named(case, found)
+            self._doubt, self.doubted = None, -1  # explained
         return self._named(case, found)
 
     def _named(self, case: Case, found: list[tuple[str, str]]) -> Violation | None:
