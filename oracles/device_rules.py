@@ -349,13 +349,3 @@ def _early(case: Case) -> str | None:
 @rule("VQ-NOT-LIVE", "dead")
 def _not_live(case: Case) -> str | None:
     return f"{case.data.decode()} while the queue was not live"
-
-
-# -- the catch-all of a restart: asked last, for it says least
-
-
-@rule("VU-RESTART", "used", "descriptor")
-def _restart_position(case: Case) -> str | None:
-    if case.cause == "restart" and case.first and case.moment in ("used", "descriptor"):
-        return f"the first use after a restart doesn't go on where the queue stopped (slot {case.slot})"
-    return None

@@ -44,10 +44,12 @@ def _because_it_fails(case: Case) -> str | None:
     behind = late(case)
     if behind is not None:
         after = case.last.buffers[-1] if case.last else case.queue.used[-1]
-        return f"{behind}, which fails, came back after {after}" if behind.fails and not after.fails else None
+        if behind.fails == after.fails:
+            return None
+        return f"{behind} came back after {after}; only {behind if behind.fails else after} fails"
     before = passed(case)
-    if not before or case.buffer is None:
-        return None
+    if case.buffer is None or not any(one.writable for one in before):
+        return None  # nothing shows then that those before it are unfinished
     if case.buffer.fails and not any(one.fails for one in before):
         return f"{case.buffer}, which fails, was returned before {older(case)}"
     if not case.buffer.fails and all(one.fails for one in before):

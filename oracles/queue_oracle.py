@@ -42,8 +42,7 @@ _WHY = {
 }
 
 
-_ORDER = ("INO-ORDER", "INO-ERR", "INO-OFFER")
-"""What says more than a doubt about a buffer that it explains."""
+_ORDER = ("INO-ORDER", "INO-ERR", "INO-OFFER")  # what explains a doubt
 
 
 class QueueOracle:
@@ -51,6 +50,8 @@ class QueueOracle:
 
     ``to_scan``: buffers just found used (or suspected to be passed over), whose writable bytes must be
     compared with their prefill and reported by a Scanned each, before anything else is fed.
+    ``doubted``: the buffer that a batch skipped and that was found unfinished, -1 if there is none: it is to be
+    looked at again, and reported by a Changed if it is not as it was, before anything else is fed.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class QueueOracle:
         self.used_total = 0
         self.seen: set[str] = set()
         self._suspect: tuple[Case, list[Buffer]] | None = None
+        self.doubted = -1
         self._doubt: Case | None = None  # a skipped buffer is unfinished; what comes next tells what it was
         self._dead = ""  # why the queue isn't live
         self.untold = 0  # buffers published of which the device was neither told nor excused us
@@ -105,11 +107,6 @@ class QueueOracle:
         return len(self.queue.used)
 
     @property
-    def doubted(self) -> int:
-        """The buffer that was skipped and found unfinished, so that what becomes of it matters; -1: none."""
-        return -1 if self._doubt is None or self._doubt.buffer is None else self._doubt.buffer.number
-
-    @property
     def live(self) -> bool:
         """Whether the queue is started and neither stopped nor reset."""
         return self.started is not None and not self._dead
@@ -134,6 +131,7 @@ class QueueOracle:
         self.untold = self._news = len(self.queue.by_id)
         self.to_scan.clear()
         self._suspect = self._doubt = None
+        self.doubted = -1
         self._handlers = {
             Started: self._start,
             Supplied: self._supplied,
@@ -156,7 +154,8 @@ class QueueOracle:
         return None
 
     def _too_early(self, seen: Observation) -> Violation | None:
-        return self._activity(f"{type(seen).__name__.lower()}: the device was active")
+        called = isinstance(seen, Called)
+        return self._activity("a used buffer notification arrived" if called else "the device wrote to the ring")
 
     def _resetting(self, told: Resetting) -> Violation | None:
         violation = self._decide()
@@ -248,7 +247,7 @@ class QueueOracle:
             return self._activity(f"memory at {seen.address:#x} changed to {seen.data[:8].hex()}", seen.address)
         doubted = self._doubt.buffer if self._doubt is not None and isinstance(self.reader, split.Reader) else None
         if doubted is not None and doubted.part(seen.address):
-            self._doubt = None  # it is being finished now: late, and not left out
+            self._doubt, self.doubted = None, -1  # it is being finished now: late, and not left out
         case = self.reader.stray(seen.address, seen.data)
         return self._judge(case) if case else None
 
@@ -272,6 +271,7 @@ class QueueOracle:
         if case.kept and buffer.length is None and not buffer.masked:
             # Packed: an early return and an incomplete batch look alike until the next use. It may also be late.
             self._doubt = self._doubt or case
+            self.doubted = buffer.number if self.doubted < 0 else self.doubted
             return None
         self._more_written(buffer, case.kept)
         violation = self._judge(case) if case.kept else None
@@ -334,9 +334,13 @@ class QueueOracle:
 
     def _name(self, case: Case) -> Violation | None:
         self._locate(case)
-        found = broken(case, self.without, self.unasked)
-        if self._doubt is not None and case is not self._doubt and not (found and found[0][0] in _ORDER):
-            return self._decide() or self._named(case, found)
+        found = broken(case, unasked=self.unasked)
+        owner = found[0][0] if found else ""
+        found = [] if owner in self.without else found
+        if self._doubt is not None and case is not self._doubt and (owner or case.moment != "scanned"):
+            if owner not in _ORDER:
+                return self._decide() or self._named(case, found)
+            self._doubt, self.doubted = None, -1  # explained
         return self._named(case, found)
 
     def _named(self, case: Case, found: list[tuple[str, str]]) -> Violation | None:
@@ -373,6 +377,7 @@ class QueueOracle:
         if case is None:
             return None
         self._suspect = self._doubt = None
+        self.doubted = -1
         self.to_scan = []
         return self._name(case)
 

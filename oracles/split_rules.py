@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from oracles import spec
 from oracles.asking import rule
-from oracles.model import Case
+from oracles.model import Buffer, Case
 from oracles.order_rules import late, older, passed, was_used
 
 __all__ = ["older", "was_used"]
+
+
+def decoy_of(case: Case) -> Buffer | None:
+    """The outstanding buffer, one of whose ids without meaning *case* carries; None if it names a buffer."""
+    if case.buffer is not None:
+        return None
+    return next((buffer for buffer in case.queue.by_id.values() if case.id in buffer.decoys), None)
 
 
 @rule("S-USED-IDX-START", "used")
@@ -22,7 +29,18 @@ def _idx_backwards(case: Case) -> str | None:
 
 @rule("INO-RESTART", "used", "descriptor")
 def _restart(case: Case) -> str | None:
-    if case.cause not in ("reset", "queue_reset") or case.buffer is not None or not case.queue.in_order:
+    return _old_life(case) if case.queue.in_order else None
+
+
+@rule("VQ-NOT-LIVE", "used", "descriptor")
+def _other_life(case: Case) -> str | None:
+    first = case.first or case.what != "bound"
+    return _old_life(case) if first and not case.queue.in_order and case.cause == "reset" else None
+
+
+def _old_life(case: Case) -> str | None:
+    """What says that buffers from before the last reset come back after it."""
+    if case.cause not in ("reset", "queue_reset") or case.buffer is not None:
         return None
     if case.id >= 0 and case.id in case.queue.ghosts and not was_used(case):
         return f"id {case.id} names a buffer from before the reset"
@@ -34,14 +52,27 @@ def _restart(case: Case) -> str | None:
     return None
 
 
+@rule("VU-RESTART", "used", "descriptor")
+def _lost_or_repeated(case: Case) -> str | None:
+    if case.cause != "restart" or not case.first or case.buffer is not None or not case.outstanding:
+        return None
+    if case.moment == "used" and (case.what != "id" or case.id > 0xFFFF):
+        return None
+    if case.moment == "descriptor" and (case.slot != case.old or not case.fresh or not case.bits_right()):
+        return None
+    if decoy_of(case) is not None:
+        return None
+    again = "came back before the stop" if was_used(case) else "no outstanding buffer has"
+    return f"the first use after a restart names id {case.id}, which {again}"
+
+
 @rule("VQR-STATE", "used", "descriptor")
 def _state_kept(case: Case) -> str | None:
     if case.cause != "queue_reset":
         return None
-    if case.buffer is None and case.id in case.queue.ghosts and not was_used(case):
-        return f"id {case.id} names a buffer from before the queue reset"
-    if not case.first:
-        return None
+    old = _old_life(case)
+    if old is not None or not case.first:
+        return old
     if case.moment == "used" and case.what == "bound":
         return f"the first use after a queue reset took used idx from {case.old} to {case.new}: it must begin at slot 0"
     if case.moment == "descriptor" and (case.slot != case.old or not case.bits_right()):
@@ -100,13 +131,6 @@ def _batch_id(case: Case) -> str | None:
     return None
 
 
-@rule("S-USED-LEN-ORDER", "used")
-def _element_late(case: Case) -> str | None:
-    if case.what == "unwritten" and not case.others and not case.place:
-        return f"used idx {case.new} was stored before the used element at slot {case.slot}"
-    return None
-
-
 @rule("INO-NEG-ONLY", "used")
 def _unasked_batch(case: Case) -> str | None:
     if case.queue.in_order or case.what == "bound" or case.fresh or not case.place or not case.queue.used:
@@ -118,6 +142,13 @@ def _unasked_batch(case: Case) -> str | None:
             f"used idx moved by {case.step} with one element for {last} and the {older} older buffers: "
             "a batch, though VIRTIO_F_IN_ORDER is off"
         )
+    return None
+
+
+@rule("S-USED-LEN-ORDER", "used")
+def _element_late(case: Case) -> str | None:
+    if case.what == "unwritten" and not case.others and not case.place:
+        return f"used idx {case.new} was stored before the used element at slot {case.slot}"
     return None
 
 

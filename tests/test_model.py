@@ -100,7 +100,7 @@ MINIMAL = [
     ("a31", "split 4", "supply in:8; notify; restart", "VU-BASE-SPLIT"),
     ("a31", "packed 4", "supply in:8; notify; restart", "VU-BASE-PACKED"),
     ("a32", "packed 2", "supply out:1 in:1; notify; receive 1; restart; supply in:1; notify", "VU-SETBASE"),
-    ("a33", "split 4 in_order", "supply out:1 in:8; notify; receive 1; restart; supply in:8; notify", "S-USED-ID"),
+    ("a33", "split 4 in_order", "supply out:1 in:8; notify; receive 1; restart; supply in:8; notify", "VU-RESTART"),
     ("canary", "split 4", "supply in:8; notify", "S-USED-LEN-MAX"),
     ("canary", "packed 4", "supply in:8; notify", "P-USED-LEN"),
 ]  # fmt: skip
@@ -130,7 +130,7 @@ def test_every_fault_has_a_minimal_program() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
 def test_a_fault_that_is_not_searched_for_says_why(fault: Fault) -> None:
-    assert fault.apart == "" or len(fault.apart) > 20
+    assert fault.aimed == "" or len(fault.aimed) > 20
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -185,6 +185,10 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("P-USED-POS", [*packed(), *four(), *desc(1, 0)], [*packed(), *four(), *desc(0, 0)]),
     ("VU-SETBASE", [started("packed", 8, 0, "restart", 3), *four(), *desc(3, 0)],
      [started("packed", 8, 0, "restart", 3), *four(), *desc(3, 0, 8, 2)]),
+    ("VU-RESTART", [*split(), *STOP, started("split", 4, 0, "restart"), *available(b(0)), *one(0, 9)],
+     [*split(), *STOP, started("split", 4, 0, "restart"), *available(b(0)), *one(0, 0)]),
+    ("VU-RESTART", [*packed(), *STOP, started("packed", 8, 0, "restart", 3), *available(b(0)), *desc(3, 9, 8, 2)],
+     [*packed(), *STOP, started("packed", 8, 0, "restart", 3), *available(b(0)), *desc(3, 0, 8, 2)]),
     ("P-WRAP-INIT", [*packed(), *four(), *desc(0, 0, 8, 2)], [*packed(), *four(), *desc(0, 0, 8, WRITE)]),
     ("P-FULL-CHAIN", [*packed(0, 3), *available(b(0, slots=3)), *desc(0, 0), Reclaimed(1), *available(b(1)),
                       *desc(0, 1)],
@@ -292,6 +296,8 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("RST-QUIET", [*split(), *four(), *GONE, *CALLED], [*split(), *four(), *CALLED, *GONE]),
     ("RST-QUIET", [*packed(), *four(), *GONE, *desc(0, 0)], [*packed(), *four(), *desc(0, 0), *GONE]),
     ("VQ-NOT-LIVE", [*split(), *four(), *GONE, *changed(BUFFERS + 0x80)], [*split(), *four(), *GONE]),
+    ("VQ-NOT-LIVE", [*split(), *four(), *GONE, started("split", 4, 0, "reset"), *available(b(4, id=0)), *one(0, 3)],
+     [*split(), *four(), *GONE, started("split", 4, 0, "reset"), *available(b(4, id=0)), *one(0, 0)]),
     ("VQR-QUIET", [*split(), *four(), *QUEUE_GONE, *changed(BUFFERS)], [*split(), *four(), *QUEUE_GONE]),
     ("VU-STOPPED", [*split(), *four(), *STOP, SawUsed(1, bytes(8), 1)],
      [*split(), *four(), SawUsed(1, bytes(8), 1), *STOP]),
@@ -326,8 +332,6 @@ BESIDE: list[tuple[str, Trace]] = [
     ("VU-SUSPENDED", [*split(), *four(), *STOP, *CALLED]),
     ("VU-RESET-DEV", [*split(), *four(), *GONE, *CALLED]),
     ("VQ-NOT-LIVE", [*split(), *four(), *QUEUE_GONE, *CALLED]),
-    ("VU-RESTART", [*split(), *STOP, started("split", 4, 0, "restart"), *available(b(0)), *one(0, 9)]),
-    ("VU-RESTART", [*packed(), *STOP, started("packed", 8, 0, "restart", 3), *available(b(0)), *desc(3, 9, 8, 2)]),
 ]
 #: rules of suspicion: the trace conforms, and a warning says which
 LINT: list[tuple[str, Trace, Trace]] = [

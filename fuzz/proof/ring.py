@@ -1,7 +1,7 @@
 """Faults of the reference device's rings, each with a program on which one rule alone names it.
 
-The rows stand in ``ring_split`` and ``ring_packed``: rule, layout, planted fault. The program is the file
-``<RULE>.<layout>.vq`` of the corpus of rules. Knows the model target and programs.
+The rows stand in ``ring_split``, ``ring_packed`` and ``ring_beside``: rule, layout, planted fault. The program is
+the file ``<RULE>.<layout>.vq`` of the corpus of rules. Knows the model target and programs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fuzz.confirm import Runner
 from fuzz.encoding import load
 from fuzz.proof import folder
+from fuzz.proof.ring_beside import ROWS as BESIDE
 from fuzz.proof.ring_packed import ROWS as PACKED
 from fuzz.proof.ring_split import ROWS as SPLIT
 from fuzz.targets.model import Model
@@ -51,4 +52,4 @@ class RingFault:
 
 def planted() -> Sequence[RingFault]:
     """All rows, split first."""
-    return [RingFault(*row) for row in (*SPLIT, *PACKED)]
+    return [RingFault(*row) for row in (*SPLIT, *BESIDE, *PACKED)]

@@ -108,6 +108,8 @@ class _Teller:
                 self._message(seen)
             elif number in self.rings:
                 self._see(number, queue, seen)
+            elif violation is not None:  # nothing was set up yet
+                self._add(number, device=self._other(seen) or "wrote to the ring")
             if self.watch is not None:
                 self.watch(self.step, self.rings, self.oracle)
             if violation is not None:

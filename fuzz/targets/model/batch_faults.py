@@ -71,7 +71,7 @@ plant(
 plant(
     "a05",
     "buffers are returned in completion order though IN_ORDER was negotiated",
-    ("INO-ORDER", "INO-P-BATCH-SLOT", "INO-S-BATCH-IDX", "INO-SKIP-FULL"),
+    ("INO-ORDER", "INO-P-BATCH-SLOT", "INO-S-BATCH-IDX", "INO-SKIP-FULL", "INO-ERR"),
     engine_with(own={"flush": _completion_order}),
     in_order=ON,
 )
@@ -169,6 +169,6 @@ plant(
 plant(
     "a09",
     "a buffer with one readable byte and nothing writable is dropped",
-    (*LIVE, "INO-ORDER", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "P-USED-POS", "INO-S-BATCH-IDX", "S-FRAMING"),
+    (*LIVE, "INO-ORDER", "INO-ERR", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "P-USED-POS", "INO-S-BATCH-IDX", "S-FRAMING"),
     engine_with(own={"usable": _drop_tiny}),
 )

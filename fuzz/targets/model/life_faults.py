@@ -104,7 +104,7 @@ plant(
 plant(
     "queue-reset-keeps-used",
     "split: a queue reset leaves used idx as it was",
-    ("VQR-STATE", "INO-RESTART"),
+    ("VQR-STATE", "INO-RESTART", "S-USED-IDX-START"),
     _Keeps,
     SPLIT,
 )

@@ -9,14 +9,14 @@ from fuzz.targets.model.network import Network
 from fuzz.targets.model.planting import FAULTS, SPLIT, Fault, Split
 from oracles.split_rings import Chain
 
-_APART = "it takes a network device: programs for it never stop a queue, which this one has no idea of"
+_AIMED = "it takes a network device: programs for it never stop a queue, which this one has no idea of"
 
 
 def _plant(name: str, text: str, rule: str, **own: object) -> None:
     engine = type("Faulty", (Network,), own)
     hints = (("echo", 1), ("mrg_rxbuf", 1))
     FAULTS[name] = Fault(
-        name, text, (rule,), engine, SPLIT, apart=_APART, base=Network, device="net", queues=2, hints=hints
+        name, text, (rule,), engine, SPLIT, aimed=_AIMED, base=Network, device="net", queues=2, hints=hints
     )
 
 

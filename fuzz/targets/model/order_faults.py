@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fuzz.targets.model.engine import Engine, Job
-from fuzz.targets.model.planting import ON, SPLIT, Chains, Split, engine_with, plant
+from fuzz.targets.model.planting import ON, SPLIT, WARNED, Chains, Split, engine_with, plant
 from oracles import spec
 
-_WARNED = "it is warned of only, and a search takes what is accused"
+_PACKED = ("INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "P-USED-POS", "INO-P-SKIPPED-DESC")
 _ORDER = ("INO-ORDER", "INO-S-BATCH-IDX", "INO-SKIP-FULL")
 
 
@@ -60,7 +60,7 @@ plant(
 plant(
     "second-queue-unordered",
     "IN_ORDER is kept on the first queue only",
-    ("INO-OFFER", *_ORDER),
+    ("INO-OFFER", *_ORDER, *_PACKED),
     engine_with(own={"flush": _ordered_on_the_first}),
     in_order=ON,
     queues=2,
@@ -68,10 +68,9 @@ plant(
 plant(
     "failed-ahead",
     "requests that fail are returned at once, ahead of those before them",
-    ("INO-ERR", *_ORDER, "INO-LIVE", "S-USED-ID", "S-USED-ONCE", "INO-S-BATCH-SLOT", "INO-S-BATCH-ID"),
+    ("INO-ERR", *_ORDER, "INO-LIVE", "S-USED-ID", "S-USED-ONCE", "INO-S-BATCH-SLOT", "INO-S-BATCH-ID", *_PACKED),
     engine_with(own={"flush": _failed_ahead}),
-    SPLIT,
-    ON,
+    in_order=ON,
 )
 plant(
     "order-in-one-step",
@@ -80,7 +79,7 @@ plant(
     engine_with(own={"flush": _in_one_step}),
     SPLIT,
     ON,
-    apart=_WARNED,
+    aimed=WARNED,
 )
 
 # -- batches ---------------------------------------------------------------------------------------------
@@ -120,7 +119,7 @@ class _Unasked(Engine):
 plant(
     "batch-before-buffers",
     "a batch is published before its buffers, but for the last, are written",
-    ("INO-BATCH-TIME", "INO-SKIP-FULL"),
+    ("INO-BATCH-TIME", "INO-SKIP-FULL", "INO-ORDER"),
     _Early,
     in_order=ON,
 )

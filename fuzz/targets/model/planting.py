@@ -29,7 +29,7 @@ class Fault:
     in_order: tuple[bool, ...] = (False, True)
     features: int = 0  # needed for it to show
     bound: int = 1000  # programs within which it must be found
-    apart: str = ""  # why it is not searched for with random programs, if it isn't
+    aimed: str = ""  # why random programs need not find it: then only its own program shows it
     base: type[Engine] = Engine  # the same device without it
     device: str = "any"  # the class of device that it is
     queues: int = 1
@@ -39,6 +39,7 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 SPLIT, PACKED, ON = (spec.SPLIT,), (spec.PACKED,), (True,)
+WARNED = "it gives a warning and no failure, and random programs are searched for failures"
 
 
 def plant(
@@ -49,11 +50,16 @@ def plant(
     layouts: tuple[str, ...] = spec.LAYOUTS,
     in_order: tuple[bool, ...] = (False, True),
     features: int = 0,
-    apart: str = "",
+    aimed: str = "",
     queues: int = 1,
 ) -> None:
-    """Enter a fault under *name*: what is wrong, the rules that fit, and the device that has it."""
-    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, apart=apart, queues=queues)
+    """Enter a fault under *name*: what is wrong, the rules that fit, and the device that has it.
+
+    Raises ValueError if the name is taken.
+    """
+    if name in FAULTS:
+        raise ValueError(f"two planted faults are called {name}")
+    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, aimed=aimed, queues=queues)
 
 
 def engine_with(

@@ -6,16 +6,15 @@ Each replaces one or two small methods of the reference device. Knows the device
 from __future__ import annotations
 
 from fuzz.targets.model.engine import Engine, Job
-from fuzz.targets.model.planting import LIVE, SPLIT, Chains, Split, engine_with, plant
+from fuzz.targets.model.planting import LIVE, SPLIT, WARNED, Chains, Split, engine_with, plant
 from oracles import spec
 from oracles.split_rings import Chain
 from oracles.trace import Extent
 
-_WARNED = "it is warned of only, and a search takes what is accused"
 _JUNK = "random programs never write words that have no meaning"
 _OFF = (False,)
 _IDX = ("S-USED-IDX-BOUND", "S-USED-IDX-COUNT", "INO-BATCH-BOUND", "INO-S-BATCH-ID", "VQR-STATE", "INO-RESTART",
-        "INO-NEG-ONLY", "S-AN-DEV-SPUR")  # fmt: skip
+        "INO-NEG-ONLY", "S-AN-DEV-SPUR", "VQ-NOT-LIVE")  # fmt: skip
 
 # -- reading chains --------------------------------------------------------------------------------------
 
@@ -173,7 +172,8 @@ plant(
     "place-for-head",
     "split: the used element has the place in the ring for its id, not the head",
     ("S-USED-ID", "S-USED-ONCE", "S-USED-LEN-MAX", "S-USED-LEN-WRITTEN", "S-FRAMING", "VQR-STATE", "INO-RESTART",
-     "INO-ORDER", "INO-S-BATCH-ID", "INO-S-BATCH-IDX", "INO-BATCH-LEN", "INO-ERR", "INO-SKIP-FULL"),
+     "INO-ORDER", "INO-S-BATCH-ID", "INO-S-BATCH-IDX", "INO-BATCH-LEN", "INO-ERR", "INO-SKIP-FULL", "VU-RESTART",
+     "VQ-NOT-LIVE"),
     engine_with({"batch_id": lambda ring, chains: ring.used % ring.size}),
     SPLIT,
 )  # fmt: skip
@@ -189,7 +189,7 @@ plant(
     "split: a chain is returned twice, and the one behind it not at all",
     ("S-USED-ONCE", "S-USED-ID", "INO-ORDER", "INO-S-BATCH-ID", "S-USED-LEN-WRITTEN", "S-USED-LEN-MAX", "S-FRAMING",
      "S-IND-START", "S-IND-TAIL", "S-IND-WRITE-IGN", "INO-SKIP-FULL", "INO-BATCH-LEN", "INO-S-BATCH-IDX", "VQR-STATE",
-     "INO-RESTART", "INO-ERR"),
+     "INO-RESTART", "INO-ERR", "VQ-NOT-LIVE", "VU-RESTART"),
     type("Faulty", (Engine,), {"split_ring": _Twice}),
     SPLIT,
 )  # fmt: skip
@@ -214,7 +214,7 @@ plant(
     ("S-USED-LEN-EXACT", "P-USED-LEN"),
     engine_with(own={"length": lambda engine, jobs: max(jobs[-1].written - 1, 0)}),
     SPLIT,
-    apart=_WARNED,
+    aimed=WARNED,
 )
 
 # -- notifying -------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ plant(
     ("S-UN-DEV-SUPP",),
     engine_with({"calls": _whatever_flags_say}),
     SPLIT,
-    apart=_WARNED,
+    aimed=WARNED,
 )
 plant(
     "every-other-notification",
@@ -285,7 +285,7 @@ plant(
     engine_with({"passed": lambda ring, event, new, old: new != old}),
     SPLIT,
     features=spec.EVENT_IDX,
-    apart=_WARNED,
+    aimed=WARNED,
 )
 plant(
     "heeds-used-event",
@@ -301,7 +301,7 @@ plant(
     engine_with({"calls": _flag_always}),
     SPLIT,
     features=spec.EVENT_IDX,
-    apart=_JUNK,
+    aimed=_JUNK,
 )
 plant(
     "two-in-flags",
@@ -323,7 +323,8 @@ plant(
     "split: a notification counts as an available buffer",
     ("S-AN-DEV-SPUR", *LIVE, "S-USED-ID", "S-USED-ONCE", "S-USED-IDX-BOUND", "INO-RESTART", "VQR-STATE", "VQ-OOB",
      "S-USED-LEN-WRITTEN", "S-USED-LEN-MAX", "INO-ORDER", "S-FRAMING", "INO-BATCH-BOUND", "VU-BASE-SPLIT",
-     "INO-S-BATCH-ID", "INO-S-BATCH-SLOT", "S-USED-IDX-COUNT", "S-RO-BUF", "S-IND-RO", "INO-SKIP-FULL", "VU-RESTART"),
+     "INO-S-BATCH-ID", "INO-S-BATCH-SLOT", "S-USED-IDX-COUNT", "S-RO-BUF", "S-IND-RO", "INO-SKIP-FULL", "VU-RESTART",
+     "VQ-NOT-LIVE"),
     engine_with(own={"run": _trusting}),
     SPLIT,
 )  # fmt: skip
