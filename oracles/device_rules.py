@@ -116,6 +116,13 @@ def _indirect_start(case: Case) -> str | None:
     return _answer(case) if case.what == "split" and case.buffer and case.buffer.table[1] else None
 
 
+@rule("P-DEV-LIST-ORDER", "answer")
+def _list_order(case: Case) -> str | None:
+    if case.what == "packed" and case.buffer and not case.buffer.table[1] and len(case.buffer.elements) > 1:
+        return f"{_answer(case)}; its list has {len(case.buffer.elements)} descriptors"
+    return None
+
+
 @rule("S-FRAMING", "answer")
 def _framing(case: Case) -> str | None:
     return _answer(case) if case.buffer and not case.buffer.table[1] else None
@@ -166,6 +173,11 @@ def _split_readable_written(case: Case) -> str | None:
 @rule("P-RO-BUF", "changed")
 def _packed_readable_written(case: Case) -> str | None:
     return _changed(case, "a device-readable element") if _inside(case, "packed readable") else None
+
+
+@rule("INO-BATCH-TIME", "changed")
+def _batch_late(case: Case) -> str | None:
+    return _changed(case, "a buffer of a batch that it had published") if _inside(case, "batch") else None
 
 
 @rule("VQ-OOB", "changed")
@@ -270,6 +282,14 @@ def _drain(case: Case) -> str | None:
     return None
 
 
+@rule("VQ-NOT-LIVE", "dead")
+def _buffers_alone(case: Case) -> str | None:
+    """A buffer, or what was one: of the rings and of notifications RST-QUIET speaks."""
+    if case.what == "device" and case.address and not any(_inside(case, name) for name in case.spans):
+        return f"{case.data.decode()}, outside of the rings, while the queue was not live"
+    return None
+
+
 @rule("RST-QUIET", "dead")
 def _reset_quiet(case: Case) -> str | None:
     return f"{case.data.decode()} after device reset" if case.what == "device" else None
@@ -308,13 +328,3 @@ def _early(case: Case) -> str | None:
 @rule("VQ-NOT-LIVE", "dead")
 def _not_live(case: Case) -> str | None:
     return f"{case.data.decode()} while the queue was not live"
-
-
-# -- the catch-all of a restart: asked last, for it says least
-
-
-@rule("VU-RESTART", "used", "descriptor")
-def _restart_position(case: Case) -> str | None:
-    if case.cause == "restart" and case.first and case.moment in ("used", "descriptor"):
-        return f"the first use after a restart doesn't go on where the queue stopped (slot {case.slot})"
-    return None

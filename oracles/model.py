@@ -44,6 +44,18 @@ class Buffer:
     def __repr__(self) -> str:
         return f"b{self.number}"
 
+    def part(self, address: int) -> tuple[str, Extent] | None:
+        """What of the buffer lies at *address*: table, readable or writable, and from where to where; None: nothing."""
+        start, length = self.table
+        if start <= address < start + length:
+            return "table", self.table
+        left = self.readable
+        for start, length in self.elements:
+            if start <= address < start + length:
+                return "readable" if left > 0 else "writable", (start, length)
+            left -= length
+        return None
+
 
 def pointer_flagged(buffer: Buffer) -> bool:
     """Whether our driver sets WRITE on the descriptor that points to the buffer's indirect table.
@@ -136,6 +148,10 @@ class Virtqueue:
             return
         for _ in range(count):
             used.popleft()
+
+    def batched(self) -> list[Buffer]:
+        """Of those used and not reclaimed, the ones that were in a batch of several."""
+        return [buffer for buffer in self.used if buffer.length is None or buffer.run > 1]
 
     def ids(self) -> frozenset[int]:
         """Ids of all buffers that are outstanding, held or unreclaimed."""

@@ -6,7 +6,7 @@ breaks a rule, since nothing after it can be trusted. Order binds each virtqueue
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from oracles import packed, spec, split
@@ -190,7 +190,7 @@ class QueueOracle:
 
     def _stored(self, seen: Stored) -> Violation | None:
         if self._dead:
-            return self._activity(f"the device stored {seen.data.hex()} at {seen.address:#x}")
+            return self._activity(f"the device stored {seen.data.hex()} at {seen.address:#x}", seen.address)
         reader = self.reader
         case = reader.stored(seen)
         if case is None and not reader.done and not reader.lint:
@@ -217,7 +217,7 @@ class QueueOracle:
 
     def _changed(self, seen: Changed) -> Violation | None:
         if self._dead:
-            return self._activity(f"memory at {seen.address:#x} changed to {seen.data[:8].hex()}")
+            return self._activity(f"memory at {seen.address:#x} changed to {seen.data[:8].hex()}", seen.address)
         case = self.reader.stray(seen.address, seen.data)
         return self._judge(case) if case else None
 
@@ -284,9 +284,9 @@ class QueueOracle:
             case.spans = {f"{self.started.layout} descriptor": (0, 0)}
         return case
 
-    def _activity(self, what: str) -> Violation | None:
+    def _activity(self, what: str, address: int = 0) -> Violation | None:
         case = Case("dead", self.queue)
-        case.what, case.data = self._dead, what.encode()
+        case.what, case.data, case.address = self._dead, what.encode(), address
         return self._judge(case)
 
     def _judge(self, case: Case) -> Violation | None:
@@ -366,21 +366,13 @@ class QueueOracle:
         if case.moment != "changed":
             return
         for buffer in (*self.queue.by_id.values(), *self.queue.held, *self.queue.used):
-            address, length = buffer.table
-            if length and address <= case.address < address + length:
-                case.spans[f"{started.layout} table"] = buffer.table
-            for place, span in _readable(buffer):
-                if place <= case.address < place + span:
-                    case.spans[f"{started.layout} readable"] = (place, span)
-
-
-def _readable(buffer: Buffer) -> Iterable[tuple[int, int]]:
-    left = buffer.readable
-    for address, length in buffer.elements:
-        if left <= 0:
-            return
-        yield address, length
-        left -= length
+            part = buffer.part(case.address)
+            if part is not None and part[0] != "writable":
+                case.spans[f"{started.layout} {part[0]}"] = part[1]
+        for buffer in self.queue.batched():
+            part = buffer.part(case.address)
+            if part is not None and part[0] == "writable":
+                case.spans["batch"] = part[1]
 
 
 def _expected(case: Case) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from oracles import spec
 from oracles.asking import rule
-from oracles.model import Case
+from oracles.model import Buffer, Case
 
 
 def older(case: Case) -> str:
@@ -19,6 +19,13 @@ def older(case: Case) -> str:
 def was_used(case: Case) -> bool:
     """Whether the id of *case* is that of a buffer returned before and not yet reclaimed."""
     return any(buffer.id == case.id for buffer in case.queue.used)
+
+
+def decoy_of(case: Case) -> Buffer | None:
+    """The outstanding buffer, one of whose ids without meaning *case* carries; None if it names a buffer."""
+    if case.buffer is not None:
+        return None
+    return next((buffer for buffer in case.queue.by_id.values() if case.id in buffer.decoys), None)
 
 
 @rule("S-USED-IDX-START", "used")
@@ -40,6 +47,20 @@ def _restart(case: Case) -> str | None:
             "the reset: completions from before it are published"
         )
     return None
+
+
+@rule("VU-RESTART", "used", "descriptor")
+def _lost_or_repeated(case: Case) -> str | None:
+    if case.cause != "restart" or not case.first or case.buffer is not None or not case.outstanding:
+        return None
+    if case.moment == "used" and (case.what != "id" or case.id > 0xFFFF):
+        return None
+    if case.moment == "descriptor" and (case.slot != case.old or not case.fresh or not case.bits_right()):
+        return None
+    if decoy_of(case) is not None:
+        return None
+    again = "came back before the stop" if was_used(case) else "no outstanding buffer has"
+    return f"the first use after a restart names id {case.id}, which {again}"
 
 
 @rule("VQR-STATE", "used", "descriptor")
@@ -91,6 +112,20 @@ def _batch_id(case: Case) -> str | None:
 def _element_late(case: Case) -> str | None:
     if case.what == "unwritten" and not case.others:
         return f"used idx {case.new} was stored before the used element at slot {case.slot}"
+    return None
+
+
+@rule("INO-NEG-ONLY", "used")
+def _unasked_batch(case: Case) -> str | None:
+    if case.queue.in_order or case.what == "bound" or case.fresh or not case.place or not case.queue.used:
+        return None
+    last = case.queue.used[-1]
+    older = sum(buffer.number < last.number for buffer in case.queue.by_id.values())
+    if case.step - case.place == older:
+        return (
+            f"used idx moved by {case.step} with one element for {last} and the {older} older buffers: "
+            "a batch, though VIRTIO_F_IN_ORDER is off"
+        )
     return None
 
 
