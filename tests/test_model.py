@@ -10,6 +10,7 @@ from fuzz.driver_side import run
 from fuzz.encoding import load
 from fuzz.generate import exhaustive, nth
 from fuzz.program import Limits, Program
+from fuzz.proof.ring import planted
 from fuzz.targets import QueueConfig, TargetError
 from fuzz.targets.model import ADDRESS, LEVERS, OFFERED, Model
 from fuzz.targets.model.faults import FAULTS
@@ -99,7 +100,7 @@ MINIMAL = [
     ("a31", "split 4", "supply in:8; notify; restart", "VU-BASE-SPLIT"),
     ("a31", "packed 4", "supply in:8; notify; restart", "VU-BASE-PACKED"),
     ("a32", "packed 2", "supply out:1 in:1; notify; receive 1; restart; supply in:1; notify", "VU-SETBASE"),
-    ("a33", "split 4 in_order", "supply out:1 in:8; notify; receive 1; restart; supply in:8; notify", "S-USED-ID"),
+    ("a33", "split 4 in_order", "supply out:1 in:8; notify; receive 1; restart; supply in:8; notify", "VU-RESTART"),
     ("canary", "split 4", "supply in:8; notify", "S-USED-LEN-MAX"),
     ("canary", "packed 4", "supply in:8; notify", "P-USED-LEN"),
 ]  # fmt: skip
@@ -119,10 +120,14 @@ def test_fault_is_named(fault: str, head: str, steps: str, rule: str) -> None:
 
 
 def test_every_fault_has_a_minimal_program() -> None:
-    assert {fault for fault, *_ in MINIMAL} == set(FAULTS)
-    assert {fault: sorted({made.split()[0] for name, made, *_ in MINIMAL if name == fault}) for fault in FAULTS} == {
-        name: sorted(fault.layouts) for name, fault in FAULTS.items()
+    """Those made for one rule each have theirs in the corpus of rules."""
+    programs = {(fault, made.split()[0]) for fault, made, *_ in MINIMAL}
+    programs |= {(row.fault, row.layout) for row in planted()}
+    alone = {row.fault for row in planted()}
+    assert {(name, layout) for name, fault in FAULTS.items() for layout in fault.layouts} - programs == {
+        (name, layout) for name in alone for layout in FAULTS[name].layouts if (name, layout) not in programs
     }
+    assert {name for name, _ in programs} == set(FAULTS)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -29,11 +29,13 @@ class Fault:
     in_order: tuple[bool, ...] = (False, True)
     features: int = 0  # needed for it to show
     bound: int = 1000  # programs within which it must be found
+    aimed: str = ""  # why random programs need not find it: then only its own program shows it
 
 
 FAULTS: dict[str, Fault] = {}
 
 SPLIT, PACKED, ON = (spec.SPLIT,), (spec.PACKED,), (True,)
+WARNED = "it gives a warning and no failure, and random programs are searched for failures"
 
 
 def plant(
@@ -44,9 +46,15 @@ def plant(
     layouts: tuple[str, ...] = spec.LAYOUTS,
     in_order: tuple[bool, ...] = (False, True),
     features: int = 0,
+    aimed: str = "",
 ) -> None:
-    """Enter a fault under *name*: what is wrong, the rules that fit, and the device that has it."""
-    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features)
+    """Enter a fault under *name*: what is wrong, the rules that fit, and the device that has it.
+
+    Raises ValueError if the name is taken.
+    """
+    if name in FAULTS:
+        raise ValueError(f"two planted faults are called {name}")
+    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, aimed=aimed)
 
 
 def engine_with(

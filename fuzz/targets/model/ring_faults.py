@@ -267,6 +267,7 @@ plant(
     "a33",
     "split IN_ORDER: after a restart heads are counted from the base, not read",
     (
+        "VU-RESTART",
         "S-USED-ID",
         "S-USED-ONCE",
         "INO-S-BATCH-IDX",
