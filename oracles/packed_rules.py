@@ -52,6 +52,16 @@ def _set_base(case: Case) -> str | None:
     return f"after a restart {_bits(case)}" if _other_lap(case) else None
 
 
+@rule("P-NO-LATE-CHANGE", "descriptor")
+def _once_more(case: Case) -> str | None:
+    last = case.last
+    if last is None or case.slot != last.start or case.id != last.buffers[-1].id or case.buffer is not None:
+        return None
+    if case.slot != case.old or (last.total == case.queue.size and not case.bits_right()):
+        return f"the used descriptor of {last.buffers[-1]} at {case.slot} was published already, and stored again"
+    return None
+
+
 @rule("P-IND-ONESLOT", "descriptor")
 def _one_slot(case: Case) -> str | None:
     last = case.last
@@ -129,7 +139,7 @@ def _packed_batch_bound(case: Case) -> str | None:
 
 @rule("P-NO-LATE-CHANGE", "descriptor")
 def _late_change(case: Case) -> str | None:
-    if case.slot != case.old and any(buffer.position == case.slot for buffer in case.queue.used):
+    if case.slot != case.old and any(buffer.position == case.slot for buffer in case.queue.used) and case.outstanding:
         return f"the descriptor at {case.slot} was marked used already and changed again"
     return None
 

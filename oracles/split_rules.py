@@ -108,13 +108,6 @@ def _batch_id(case: Case) -> str | None:
     return None
 
 
-@rule("S-USED-LEN-ORDER", "used")
-def _element_late(case: Case) -> str | None:
-    if case.what == "unwritten" and not case.others:
-        return f"used idx {case.new} was stored before the used element at slot {case.slot}"
-    return None
-
-
 @rule("INO-NEG-ONLY", "used")
 def _unasked_batch(case: Case) -> str | None:
     if case.queue.in_order or case.what == "bound" or case.fresh or not case.place or not case.queue.used:
@@ -126,6 +119,13 @@ def _unasked_batch(case: Case) -> str | None:
             f"used idx moved by {case.step} with one element for {last} and the {older} older buffers: "
             "a batch, though VIRTIO_F_IN_ORDER is off"
         )
+    return None
+
+
+@rule("S-USED-LEN-ORDER", "used")
+def _element_late(case: Case) -> str | None:
+    if case.what == "unwritten" and not case.others:
+        return f"used idx {case.new} was stored before the used element at slot {case.slot}"
     return None
 
 

@@ -120,7 +120,8 @@ plant(
     "ghost-after-reset",
     "a list that was in flight at a reset comes back before those of the next life",
     ("INO-RESTART", "VQR-STATE", "S-USED-LEN-ORDER", "INO-S-BATCH-SLOT", "P-USED-ONCE", "S-USED-ONCE", "P-USED-ID",
-     "S-USED-ID", "P-NO-EARLY-USE", "S-USED-IDX-BOUND", "INO-ORDER", "INO-SKIP-FULL"),
+     "S-USED-ID", "P-NO-EARLY-USE", "S-USED-IDX-BOUND", "INO-ORDER", "INO-SKIP-FULL", "INO-P-SKIPPED-DESC",
+     "P-NO-LATE-CHANGE", "P-USED-ONE", "S-FRAMING", "P-IND-LEN"),
     _LateFirst,
 )  # fmt: skip
 plant(
@@ -132,7 +133,7 @@ plant(
 plant(
     "lap-survives-reset",
     "packed: a reset keeps the device wrap counter",
-    ("VQR-STATE", "P-WRAP-INIT"),
+    ("VQR-STATE", "P-WRAP-INIT", "VU-SETBASE"),
     _SameLap,
     PACKED,
 )
@@ -186,10 +187,11 @@ plant(
 plant(
     "restart-repeats",
     "packed: the first used descriptor after a restart carries the id of the last before it",
-    ("VU-RESTART", "P-USED-ONCE", "P-USED-ID", "P-ID-LAST", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "INO-ORDER"),
+    ("VU-RESTART", "P-USED-ONCE", "P-USED-ID", "P-ID-LAST", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "INO-ORDER",
+     "INO-SKIP-FULL", "INO-P-SKIPPED-DESC", "P-USED-LEN"),
     engine_with(own={"packed_ring": _SaysAgain}),
     PACKED,
-)
+)  # fmt: skip
 plant(
     "base-with-used",
     "split: a stop reports used idx in the upper half, as for packed rings",

@@ -82,7 +82,7 @@ plant(
     "used-in-place",
     "packed: a used descriptor overwrites the list that it is about, not what is at the device's position",
     ("P-USED-POS", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "INO-P-SKIPPED-DESC", "VU-SETBASE", "P-NO-LATE-CHANGE",
-     "P-USED-BITS", "P-USED-ONE", "INO-ORDER", "VQR-STATE"),
+     "P-USED-BITS", "P-USED-ONE", "INO-ORDER", "VQR-STATE", "P-IND-ONESLOT"),
     engine_with(own={"packed_ring": _InPlace}),
     PACKED,
 )  # fmt: skip
@@ -96,7 +96,7 @@ plant(
 plant(
     "batch-marked",
     "packed: each buffer of a batch gets a used descriptor, all with the id of the last",
-    ("INO-P-SKIPPED-DESC",),
+    ("INO-P-SKIPPED-DESC", "P-IND-ONESLOT"),
     engine_with(packed={"use": _batch_marked}),
     PACKED,
     ON,
@@ -104,7 +104,7 @@ plant(
 plant(
     "used-twice-stored",
     "packed: a used descriptor is stored once more after it was published",
-    ("P-NO-LATE-CHANGE", "P-USED-BITS", "P-USED-ONCE", "P-USED-ID", "P-FULL-CHAIN"),
+    ("P-NO-LATE-CHANGE",),
     engine_with(packed={"descriptor_store": _stored_twice}),
     PACKED,
 )
@@ -126,7 +126,7 @@ plant(
 plant(
     "wrap-from-zero",
     "packed: the device wrap counter starts at 0",
-    ("P-WRAP-INIT", "VQR-STATE"),
+    ("P-WRAP-INIT", "VQR-STATE", "VU-SETBASE"),
     _LapZero,
     PACKED,
 )
@@ -163,8 +163,8 @@ class _Uninvited(Engine):
 
 def _unavailable(ring: Packed) -> int:
     at = ring.descriptor + 16 * ring.next
-    written = ring.memory[at : at + 8] != bytes(8) and ring.memory[at + 14 : at + 16] == bytes(2)
-    return int(Packed.waiting(ring) or written)
+    untouched = ring.wrap and ring.memory[at + 14 : at + 16] == bytes(2)  # flags come last, and never 0 in this lap
+    return int(Packed.waiting(ring) or (untouched and ring.memory[at : at + 8] != bytes(8)))
 
 
 plant(
@@ -177,24 +177,26 @@ plant(
 plant(
     "id-repeated",
     "packed: every second used descriptor carries the id of the one before",
-    ("P-USED-ONCE", "P-USED-ID", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "P-USED-POS", "INO-ORDER"),
+    ("P-USED-ONCE", "P-USED-ID", "INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "P-USED-POS", "INO-ORDER", "INO-LIVE",
+     "P-USED-LEN", "VU-BASE-PACKED", "P-DEV-LIST-ORDER", "INO-SKIP-FULL"),
     engine_with(own={"packed_ring": _Repeats}),
     PACKED,
-)
+)  # fmt: skip
 plant(
     "batch-uninvited",
     "batches are made though IN_ORDER is off",
-    ("INO-NEG-ONLY", "S-USED-IDX-COUNT", "P-USED-POS"),
+    ("INO-NEG-ONLY", "S-USED-IDX-COUNT", "P-USED-POS", "S-USED-LEN-ORDER", "VQ-LIVE", "VU-BASE-PACKED"),
     _Uninvited,
     in_order=OFF,
 )
 plant(
     "unavailable-taken",
     "packed: a list that is written and not made available is taken, too",
-    ("INO-BATCH-BOUND", "P-NO-EARLY-USE"),
+    ("INO-BATCH-BOUND", "P-NO-EARLY-USE", "P-NO-LATE-CHANGE", "P-USED-ONCE", "VU-RESTART", "INO-LIVE", "P-USED-POS",
+     "INO-P-BATCH-ID"),
     engine_with(packed={"waiting": _unavailable}),
     PACKED,
-)
+)  # fmt: skip
 
 # -- reading descriptors -------------------------------------------------------------------------------
 
