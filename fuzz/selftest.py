@@ -139,7 +139,8 @@ def selftest(seed: int, quick: bool, faults: Sequence[Fault] | None = None) -> i
 
 def _selftest(seed: int, quick: bool, faults: Sequence[Fault] | None, status: Status) -> int:
     began = time.monotonic()
-    chosen = faults or [FAULTS[name] for name in sorted(FAULTS) if not quick or name in QUICK]
+    names = QUICK if quick else sorted(name for name, fault in FAULTS.items() if not fault.aimed)
+    chosen = faults or [FAULTS[name] for name in names]
     say(f"vqfuzz selftest · seed {seed}")
     say(f"{'fault':<6}  {'what it does':<47}  {'found by rule':<19}  {'programs':>8}  {'steps':>5}  {'shrunk':>6}")
     rows = []

@@ -23,7 +23,7 @@ def test_quick_passes(cli):
 
 
 def test_every_fault_is_found_within_its_bound_by_its_rule():
-    rows = [selftest.examine(fault, 1) for fault in FAULTS.values()]
+    rows = [selftest.examine(fault, 1) for fault in FAULTS.values() if not fault.aimed]
     assert [f"{row.fault.name}: {row.wrong}" for row in rows if row.wrong] == []
     # a08 needs as many buffers behind the reset as stood before it, which no removal of single steps can lower
     longest = {"a08": 24}
