@@ -134,7 +134,8 @@ class QueueOracle:
         return None
 
     def _too_early(self, seen: Observation) -> Violation | None:
-        return self._activity(f"{type(seen).__name__.lower()}: the device was active")
+        called = isinstance(seen, Called)
+        return self._activity("a used buffer notification arrived" if called else "the device wrote to the ring")
 
     def _resetting(self, told: Resetting) -> Violation | None:
         violation = self._decide()

@@ -95,6 +95,8 @@ class _Teller:
                     self.rings[number] = rings_for(seen)
             if number in self.rings:
                 self._see(number, queue, seen)
+            elif violation is not None:  # nothing was set up yet
+                self._add(number, device=self._other(seen) or "wrote to the ring")
             if violation is not None:
                 violation = replace(violation, event=index)
                 break
