@@ -1,4 +1,4 @@
-"""What else the chapters on virtqueues say of a device of packed rings: ids of the catalogue, by what they are to us."""
+"""What else the chapters on virtqueues say of a device of packed rings: ids, by what they are to us."""
 
 from __future__ import annotations
 

@@ -105,10 +105,9 @@ plant(
 )
 plant(
     "used-after-reset",
-    "packed: a list that was in flight at a reset is marked used when the device is set up anew",
+    "what was in flight at a reset is returned in the old ring when the device is set up anew",
     ("RST-QUIET", "VQR-QUIET"),
     _LateUse,
-    PACKED,
 )
 plant(
     "call-after-reset",
