@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from fuzz.driver_side import run
 from fuzz.encoding import dump, load
 from fuzz.proof import folder
 from fuzz.proof.ring import RingFault
 from fuzz.proof.ring_packed import ROWS
+from fuzz.targets.model import MEMORY, ModelSession
+from fuzz.targets.model.engine import Engine
 from fuzz.targets.model.faults import FAULTS
 from fuzz.verdict import CONFORMS, VIOLATES, Outcome
 from oracles import rules, spec
 from oracles.rules import Level, Rule, registry
+from oracles.trace import Called, Stored
 
 ROWS_OF_MINE = [RingFault(*row) for row in ROWS]
 by_row = pytest.mark.parametrize("row", ROWS_OF_MINE, ids=lambda row: f"{row.rule}.{row.layout}")
@@ -71,6 +76,43 @@ def test_programs_are_short_and_say_what_they_are_about(row: RingFault) -> None:
     assert len(comment) <= 120
     assert "\n".join([first, *rest, ""]) == dump(load(text))
     assert len(load(text).steps) <= 9
+
+
+# What one sees who only looks at memory, as with every real target
+
+
+class Looked(ModelSession):
+    """The model without its log of stores."""
+
+    patience = 0.02
+
+    def listen(self, observer: Callable[[int, Stored | Called], None]) -> bool:
+        return False
+
+
+def looked_at(row: RingFault, engine: type[Engine]) -> Outcome:
+    program = load((folder() / row.corpus).read_text(encoding="utf-8"))
+    return run(program, Looked(engine, bytearray(MEMORY)), patient=True)
+
+
+#: Over before anybody looks: an order of stores, a second store of the same, what happens within a set-up.
+UNSEEN = {
+    "INO-BATCH-TIME", "VQ-NOT-LIVE", "P-USED-POS", "P-NO-LATE-CHANGE", "P-USED-ORDER", "P-EV-DISABLE-DEV",
+    "ST-NO-EARLY-USE", "RST-QUIET", "VQR-QUIET", "VU-STOPPED",
+}  # fmt: skip
+OTHERWISE = {"P-NO-EARLY-USE": "P-USED-ONE"}  # the second use of the list is seen first
+
+
+@by_row
+def test_looking_shows_it_too(row: RingFault) -> None:
+    violations, warnings = named(looked_at(row, FAULTS[row.fault].engine))
+    assert violations + warnings == ([] if row.rule in UNSEEN else [OTHERWISE.get(row.rule, row.rule)])
+
+
+@by_row
+def test_who_only_looks_accuses_nobody(row: RingFault) -> None:
+    outcome = looked_at(row, Engine)
+    assert (outcome.verdict, named(outcome)) == (CONFORMS, ([], []))
 
 
 @cache

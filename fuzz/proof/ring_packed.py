@@ -42,7 +42,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("P-NO-EARLY-USE", "packed", "a17"),
     ("P-NO-LATE-CHANGE", "packed", "used-twice-stored"),
     ("P-USED-ORDER", "packed", "a16"),
-    ("P-EV-AREA", "packed", "driver-event-cleared"),
+    ("P-EV-AREA", "packed", "driver-event-overwritten"),
     ("P-EV-VAL-DEV", "packed", "event-flags-reserved"),
     ("P-EV-ENABLE-DEV", "packed", "enabled-unheard"),
     ("P-EV-DISABLE-DEV", "packed", "disabled-unheeded"),

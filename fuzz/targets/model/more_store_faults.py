@@ -114,9 +114,9 @@ def _always(ring: Packed) -> bool:
     return used
 
 
-def _clears_event(ring: Packed) -> bool:
+def _notes_event(ring: Packed) -> bool:
     called = Packed.calls(ring)
-    ring.store(ring.driver, bytes(2))
+    ring.store(ring.driver, b"\x55\0")
     return called
 
 
@@ -156,10 +156,10 @@ plant(
     aimed=WARNED,
 )
 plant(
-    "driver-event-cleared",
-    "packed: the driver's event is cleared when it has been read",
+    "driver-event-overwritten",
+    "packed: the driver's event is overwritten when it has been read",
     ("P-EV-AREA",),
-    engine_with(packed={"calls": _clears_event}),
+    engine_with(packed={"calls": _notes_event}),
     PACKED,
 )
 plant(
