@@ -215,6 +215,7 @@ class DriverQueue(Looking):
                 table or (0, 0),
                 direct,
                 ring.decoys(),
+                message.fails if message is not None else step.answer == 0 < block.writable,
             )
         )
 

@@ -254,7 +254,7 @@ class Driver:
         assert isinstance(step, Suppress)
         queue = self._queue_of(step.queue)
         if queue is not None:
-            queue.suppress(step.mode, step.ahead)
+            queue.suppress(step.mode, step.ahead, step.junk)
 
     def _lever(self, step: Step) -> None:
         assert isinstance(step, Lever)

@@ -83,7 +83,8 @@ def _supply(step: Supply) -> str:
 
 def _suppress(step: Suppress) -> str:
     ahead = f" ahead={step.ahead}" if step.mode == "event" else ""
-    return f"suppress {step.mode}{ahead}{_on(step.queue)}"
+    junk = " junk" if step.junk else ""
+    return f"suppress {step.mode}{ahead}{junk}{_on(step.queue)}"
 
 
 def _queue_reset(step: QueueReset) -> str:

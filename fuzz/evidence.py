@@ -53,13 +53,15 @@ class Evidence:
         self.config: QueueConfig
         self.ring: split_rings.DriverRing | packed_rings.DriverRing
         self.words = self.session.memory.cast("H")
-        self.shown: tuple[int, int] | None = None  # the suppression words we wrote last
+        self.shown: tuple[int, int, bool] | None = None  # the suppression words we wrote last
         self._used_shadow = bytearray()
         self._resumed = (0, 0)
         self._at_rest: list[tuple[int, bytes]] = []  # what the device must leave alone since the queue ended
 
     def feed(self, observation: Observation) -> None:
         """Record an observation and have it judged; scan what it completes. Raises Broken."""
+        if self.split and self.oracle.doubted >= 0 and not isinstance(observation, Changed | Scanned):
+            self._look_again(self.oracle.doubted)
         if self.judge:
             self.trace.append((self.number, observation))
         violation = self._judged(observation)
@@ -72,6 +74,21 @@ class Evidence:
                 for buffer in found:
                     if buffer.writable or buffer.number in self.messages:
                         self.scan(buffer)
+                if self.split and self.messages and not oracle.to_scan:
+                    self._check_together(found[-1])
+
+    def _look_again(self, number: int) -> None:
+        """A buffer was skipped and found unfinished: has it been finished since?"""
+        block = self.blocks.get(number)
+        if block is not None:
+            self.check_seen(block)
+
+    def _check_together(self, buffer: Buffer) -> None:
+        """What came back in one step of used idx, up to *buffer*, was checked: is it whole?"""
+        message = self.messages.get(buffer.number)
+        wrong = message.together() if message is not None and buffer.length is not None else ""
+        if wrong:
+            self.feed(Scanned(buffer.number, (), wrong, self.driver.program.device))
 
     def scan(self, buffer: Buffer) -> None:
         """Compare the writable bytes of *buffer* with their prefill and with the right answer."""

@@ -27,9 +27,13 @@ class Undecided(Exception):
 class Looking(Evidence):
     """The receiving half of a queue's driver."""
 
-    def suppress(self, mode: str, ahead: int) -> None:
+    def suppress(self, mode: str, ahead: int, junk: bool = False) -> None:
         """Write our event suppression words, then look at the ring, as a driver must (2.7.7, 2.8.22)."""
-        self.shown = self.ring.suppress(mode, ahead, self.oracle.reader.position())
+        ring, position = self.ring, self.oracle.reader.position()
+        if isinstance(ring, packed_rings.DriverRing):
+            self.shown = (*ring.suppress(mode, ahead, position), False)
+        else:
+            self.shown = (*ring.suppress(mode, ahead, position, junk), junk)
         self.feed(Suppressed(*self.shown))
         if not self.driver.listening:
             with self.driver.fence:
@@ -205,7 +209,7 @@ class Looking(Evidence):
         """The device had its chance: a log shows that it is idle, or we waited for long enough."""
         listening = self.driver.listening
         final = listening or self.driver.patient
-        owed = not self.session.holding(self.number) and (listening or self.owed() > 0)
+        owed = not self.session.holding(self.number) and self.owed() > 0
         self.feed(Idle(final, owed))
 
     def linger(self, seconds: float) -> None:

@@ -75,11 +75,15 @@ class Receive:
 @dataclass(frozen=True, slots=True)
 class Suppress:
     """Write our event suppression: *mode* is enable, disable or event; event: *ahead* used buffers (split)
-    or descriptors (packed) past the place up to which we have received."""
+    or descriptors (packed) past the place up to which we have received.
+
+    *junk*, on split rings only: the word that has no meaning there says the opposite: used_event without EVENT_IDX;
+    flags with it, where a driver must keep it at 0 (2.7.7.1). A device must ignore it (2.7.7.2)."""
 
     mode: str = "enable"
     ahead: int = 0
     queue: int = 0
+    junk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

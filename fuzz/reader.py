@@ -285,8 +285,8 @@ class Reader:
             said = f"unknown mode «{_short(words[0])}»" if words else "«suppress» takes a mode"
             raise Problem(f"{said}; {_closest(words[0] if words else '', _MODES)}")
         ahead = {"ahead": (0, 0xFFFF)} if words[0] == "event" else {}
-        numbers = _options(words[1:], {**ahead, **self._on()}).numbers
-        return Suppress(words[0], numbers.get("ahead", 0), numbers.get("queue", 0))
+        numbers, flags = _options(words[1:], {**ahead, **self._on()}, ("junk",))
+        return Suppress(words[0], numbers.get("ahead", 0), numbers.get("queue", 0), "junk" in flags)
 
     def _reset(self, words: list[str]) -> Reset:
         _options(words, {})

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from fuzz.commands.fuzzing import say
 from fuzz.confirm import Needs, Runner, minimise
-from fuzz.generate import nth
+from fuzz.encoding import dump
+from fuzz.generate import exhaustive, nth
 from fuzz.program import Limits, Program
 from fuzz.status import Status, duration
 from fuzz.targets.model import Model
@@ -20,6 +21,7 @@ from fuzz.targets.model.faults import FAULTS, Fault
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED
 from fuzz.verdict import BAD, OUR_FAULT, Outcome
 from fuzz.verdict import CONFORMS as CONFORMING
+from oracles import spec
 
 CLEAN = 2000
 DROPPED = 150  # programs per fault and rule dropped
@@ -89,6 +91,25 @@ def clean(seed: int, count: int, progress: Callable[[int], None]) -> list[str]:
         if outcome.verdict != CONFORMING:
             wrong.append(f"program {index}: {outcome.rule}: {outcome.reason or outcome.violation}")
     return wrong
+
+
+def exhaustive_clean(steps: int, progress: Callable[[int], None]) -> tuple[int, list[str]]:
+    """Every accusation of the clean model, warnings among them, in all programs of up to *steps* small steps: (how
+    many programs there are, accusations). Rings of 1 and 2, both layouts, with IN_ORDER and without, plain and with
+    indirect descriptors and event index. Five steps are some 3000 programs and take seconds; each more, five times so.
+    """
+    runner = Runner(Model())
+    wrong = []
+    count = 0
+    for features in (0, spec.INDIRECT_DESC | spec.EVENT_IDX):
+        for program in exhaustive(replace(runner.target.limits, features=features), steps):
+            progress(count)
+            count += 1
+            outcome = runner.run(program)
+            if outcome.verdict != CONFORMING or outcome.warnings:
+                named = outcome.rule if outcome.verdict != CONFORMING else outcome.warnings[0].rule
+                wrong.append(f"{named}: {dump(program)}")
+    return count, wrong
 
 
 def drop_one(rows: Sequence[Row], seed: int, progress: Callable[[str], None]) -> None:

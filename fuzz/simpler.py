@@ -141,7 +141,9 @@ def simpler(step: Step) -> Iterator[Step]:
         if step.mode != "enable":
             yield Suppress("enable", 0, step.queue)
         for ahead in _down(step.ahead, 0):
-            yield Suppress(step.mode, ahead, step.queue)
+            yield Suppress(step.mode, ahead, step.queue, step.junk)
+        if step.junk:
+            yield Suppress(step.mode, step.ahead, step.queue)
     elif isinstance(step, QueueReset):
         yield Reset()
         if step.size:

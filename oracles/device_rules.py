@@ -38,13 +38,6 @@ def _skip_full(case: Case) -> str | None:
     return None
 
 
-@rule("INO-BATCH-TIME", "scanned")
-def _batch_early(case: Case) -> str | None:
-    if case.buffer and case.buffer.length is None and case.kept:
-        return f"the run was published before {case.buffer} in it was finished"
-    return None
-
-
 def _within(case: Case) -> tuple[int, int] | None:
     buffer = case.buffer
     if buffer is None or buffer.length is None or buffer.length <= 0:
@@ -83,6 +76,22 @@ def _len_exact(case: Case) -> str | None:
 
 def _answer(case: Case) -> str:
     return f"{case.buffer} was answered wrongly: {case.data.decode()}"
+
+
+@rule("DT-NET-MRG-FULL", "answer")
+def _merged_full(case: Case) -> str | None:
+    return _device_type(case, "DT-NET-MRG-FULL")
+
+
+@rule("DT-NET-MRG-TOGETHER", "answer")
+def _merged_together(case: Case) -> str | None:
+    return _device_type(case, "DT-NET-MRG-TOGETHER")
+
+
+def _device_type(case: Case, name: str) -> str | None:
+    """What the device class says against a rule of its own, by name."""
+    rule_id, colon, what = case.data.decode().partition(": ")
+    return f"{case.buffer}: {what}" if colon and rule_id == name else None
 
 
 @rule("VQ-DATA", "answer")
@@ -200,7 +209,7 @@ def _used_flags(case: Case) -> str | None:
 
 @rule("P-EV-VAL-DEV", "event")
 def _packed_flags(case: Case) -> str | None:
-    return f"device event flags is {case.flags}" if case.what == "flags" else None
+    return f"device event flags is {case.flags}" if case.what == "flags" and _packed(case) else None
 
 
 @rule("P-EV-OFF-RANGE", "event")
@@ -209,6 +218,18 @@ def _packed_offset(case: Case) -> str | None:
 
 
 # -- notifications and liveness --------------------------------------------------------------------------
+
+
+@rule("S-UN-DEV-IGN-FLAG", "uncalled")
+def _flag_heeded(case: Case) -> str | None:
+    ours = case.junk and case.heard and case.what in ("event", "batch") and not _packed(case)
+    return f"{_silent(case)}; flags, which must be ignored, is 1" if ours else None
+
+
+@rule("S-UN-DEV-IGN-EVENT", "uncalled")
+def _event_heeded(case: Case) -> str | None:
+    ours = case.junk and case.heard and case.what == "flags" and not _packed(case)
+    return f"{_silent(case)}; used_event, which must be ignored, asks for none" if ours else None
 
 
 @rule("INO-EVENT", "uncalled")
@@ -242,6 +263,13 @@ def _packed(case: Case) -> bool:
 
 def _silent(case: Case) -> str:
     return f"no used buffer notification came, though {case.data.decode()}"
+
+
+@rule("INO-PER-QUEUE", "silence")
+def _waits_for_other_queues(case: Case) -> str | None:
+    if case.queue.in_order and case.elsewhere:
+        return f"{_stuck(case)}; older buffers are outstanding on another queue, and none was ever used before such"
+    return None
 
 
 @rule("INO-LIVE", "silence")

@@ -20,6 +20,7 @@ class Buffer:
         "direct",
         "elements",
         "decoys",
+        "fails",
         "id",
         "length",
         "masked",
@@ -27,6 +28,7 @@ class Buffer:
         "position",
         "readable",
         "run",
+        "since",
         "slots",
         "table",
         "writable",
@@ -35,11 +37,12 @@ class Buffer:
     def __init__(self, told: Supplied, position: int) -> None:
         self.elements: tuple[Extent, ...]
         (self.number, self.id, self.slots, self.readable, self.writable,
-         self.elements, self.table, self.direct, self.decoys) = told  # fmt: skip
+         self.elements, self.table, self.direct, self.decoys, self.fails) = told  # fmt: skip
         self.position = position  # place of its first entry in the available order of the ring
         self.length: int | None = None  # used length, once used; None if skipped in a batch
         self.masked = False  # skipped by a batch, and its place was written with another buffer's id
         self.run = 1  # how many buffers its used entry stood for
+        self.since = 0  # when it became available, counted over all queues of the device
 
     def __repr__(self) -> str:
         return f"b{self.number}"
@@ -55,6 +58,10 @@ class Buffer:
                 return "readable" if left > 0 else "writable", (start, length)
             left -= length
         return None
+
+    def entries(self) -> int:
+        """How many descriptors it would take if none of them were in a table."""
+        return self.direct + self.table[1] // 16 if self.table[1] else 1
 
 
 def pointer_flagged(buffer: Buffer) -> bool:
@@ -88,11 +95,12 @@ class Virtqueue:
         self.used: deque[Buffer] = deque()  # used, not reclaimed, in the order of use
         self.ghosts = ghosts  # ids that were outstanding before the last reset
 
-    def publish(self, count: int) -> None:
-        """The oldest *count* held buffers are available now. IndexError if there are fewer."""
+    def publish(self, count: int, since: int = 0) -> None:
+        """The oldest *count* held buffers are available now, at the time *since*. IndexError if there are fewer."""
         held, by_id, fifo = self.held, self.by_id, self.fifo if self.in_order else None
         for _ in range(count):
             buffer = held.popleft()
+            buffer.since = since
             if fifo is not None:
                 fifo.append(buffer)
             by_id[buffer.id] = buffer
@@ -171,13 +179,17 @@ class Case:
         "base",
         "buffer",
         "cause",
+        "counted",
         "data",
         "device",
         "distance",
+        "elsewhere",
         "first",
         "flags",
         "fresh",
+        "heard",
         "id",
+        "junk",
         "kept",
         "last",
         "length",
@@ -192,7 +204,9 @@ class Case:
         "run",
         "slot",
         "spans",
+        "spurious",
         "step",
+        "turned",
         "what",
         "wrap",
     )
@@ -226,6 +240,12 @@ class Case:
         self.base = 0
         self.cause = "init"  # how the queue was last started
         self.spans: dict[str, Extent] = {}  # areas by name
+        self.counted = 0  # split: what used idx would move by if entries of indirect tables were counted; 0: no batch
+        self.spurious = False  # whether the last available buffer notification announced nothing
+        self.junk = False  # whether our suppression word without meaning says the opposite of the other
+        self.heard = False  # whether the queue has sent a used buffer notification
+        self.elsewhere = False  # whether older buffers are outstanding on another queue, and it always waited for such
+        self.turned = False  # whether another queue used buffers in order where it had a choice, and this one never did
 
     def bits_right(self) -> bool:
         """Packed: whether AVAIL and USED of the used descriptor both equal the device wrap counter (2.8.1)."""

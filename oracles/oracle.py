@@ -1,6 +1,6 @@
 """The oracle: a trace in, a verdict out; live and from a saved trace by the same code.
 
-One QueueOracle for each virtqueue; what they share is nothing.
+One QueueOracle for each virtqueue; what they share is when buffers became available, and who keeps an order.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from oracles.beside import Beside
 from oracles.queue_oracle import QueueOracle
 from oracles.rules import Violation
 from oracles.trace import Entry, Observation
@@ -26,12 +27,13 @@ class Oracle:
         self.without = frozenset(without)
         self.unasked = frozenset(unasked)
         self.queues: dict[int, QueueOracle] = {}
+        self._beside: list[Beside] = []
 
     def queue(self, number: int) -> QueueOracle:
         """The oracle of queue *number*, made when first asked for."""
         found = self.queues.get(number)
         if found is None:
-            found = self.queues[number] = QueueOracle(number, self.without, self.unasked)
+            found = self.queues[number] = QueueOracle(number, self.without, self.unasked, Beside(self._beside))
         return found
 
     def feed(self, queue: int, observation: Observation) -> Violation | None:

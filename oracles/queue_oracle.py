@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from oracles import packed, spec, split
+from oracles.beside import Beside
 from oracles.device_rules import broken
+from oracles.locating import expected, locate
 from oracles.model import Buffer, Case, Virtqueue
 from oracles.rules import Violation
 from oracles.trace import (
@@ -40,17 +42,28 @@ _WHY = {
 }
 
 
+_ORDER = ("INO-ORDER", "INO-ERR", "INO-OFFER")
+"""What says more than a doubt about a buffer that it explains."""
+
+
 class QueueOracle:
     """Judges one virtqueue. ``feed`` each observation in order; it returns a Violation or None.
 
     ``to_scan``: buffers just found used (or suspected to be passed over), whose writable bytes must be
     compared with their prefill and reported by a Scanned each, before anything else is fed.
+    ``doubted``: the buffer that a batch skipped and that was found unfinished, -1 if there is none: it is to be
+    looked at again, and reported by a Changed if it is not as it was, before anything else is fed.
     """
 
     def __init__(
-        self, number: int = 0, without: frozenset[str] = frozenset(), unasked: frozenset[str] = frozenset()
+        self,
+        number: int = 0,
+        without: frozenset[str] = frozenset(),
+        unasked: frozenset[str] = frozenset(),
+        beside: Beside | None = None,
     ) -> None:
         self.number = number
+        self._beside = beside or Beside([])
         self.without = without
         self.unasked = unasked
         self.blind = False  # a case was found that only a dropped rule explains: nothing more can be said
@@ -59,9 +72,14 @@ class QueueOracle:
         self.used_total = 0
         self.seen: set[str] = set()
         self._suspect: tuple[Case, list[Buffer]] | None = None
-        self._doubt: Case | None = None  # packed: a skipped buffer unfinished; the next use tells what it was
+        self.doubted = -1
+        self._doubt: Case | None = None  # a skipped buffer is unfinished; what comes next tells what it was
         self._dead = ""  # why the queue isn't live
         self.untold = 0  # buffers published of which the device was neither told nor excused us
+        self._news = 0  # buffers published since the last notification
+        self._spurious = False  # whether that announced nothing
+        self._heard = False  # whether a used buffer notification ever came
+        self._junk = False
         self._next_number = -1  # of the buffer supplied next; -1 before the first
         self.queue = Virtqueue(0, False)
         self.started: Started | None = None
@@ -109,9 +127,12 @@ class QueueOracle:
         self.queue = kept or Virtqueue(told.size, in_order, ghosts)
         self.reader = (split if told.layout == spec.SPLIT else packed).Reader(told, self.queue)
         self._dead = ""
-        self.untold = len(self.queue.by_id)
+        self._spurious = self._junk = False
+        self._beside.begin(self.queue)
+        self.untold = self._news = len(self.queue.by_id)
         self.to_scan.clear()
         self._suspect = self._doubt = None
+        self.doubted = -1
         self._handlers = {
             Started: self._start,
             Supplied: self._supplied,
@@ -143,6 +164,7 @@ class QueueOracle:
             case = self.reader.base(told.base)
             violation = self._take_lint() or (self._judge(case) if case else None)
         self._dead = told.what
+        self._beside.end()
         self.reader.due = ""
         return violation
 
@@ -156,14 +178,16 @@ class QueueOracle:
 
     def _published(self, told: Published) -> Violation | None:
         count = min(told.buffers, len(self.queue.held))
-        self.queue.publish(count)
+        self.queue.publish(count, self._beside.now(count))
         self.blind = self.queue.in_order and len(self.queue.fifo) != len(self.queue.by_id)  # an id given twice
         self.reader.publish(count)
         self.untold += count
+        self._news += count
         return None
 
     def _notified(self, told: Notified) -> Violation | None:
-        self.untold = 0
+        self._spurious = not self._news
+        self.untold = self._news = 0
         return None
 
     def _allowed(self, told: Allowed) -> Violation | None:
@@ -177,6 +201,7 @@ class QueueOracle:
 
     def _suppressed(self, told: Suppressed) -> Violation | None:
         self.reader.suppress(told.flags, told.event)
+        self._junk = told.junk
         return None
 
     def _rechecked(self, told: Rechecked) -> Violation | None:
@@ -184,8 +209,9 @@ class QueueOracle:
         return None
 
     def _reclaimed(self, told: Reclaimed) -> Violation | None:
+        violation = self._decide() if isinstance(self.reader, split.Reader) else None
         self.queue.reclaim(told.buffers)
-        return None
+        return violation
 
     # -- what the device did
 
@@ -213,18 +239,23 @@ class QueueOracle:
                 return self._decide()
             self.to_scan = reader.done
             self.used_total += len(reader.done)
+            self._beside.used(reader.done)
             reader.done = []
         return self._take_lint() if reader.lint else None
 
     def _changed(self, seen: Changed) -> Violation | None:
         if self._dead:
             return self._activity(f"memory at {seen.address:#x} changed to {seen.data[:8].hex()}", seen.address)
+        doubted = self._doubt.buffer if self._doubt is not None and isinstance(self.reader, split.Reader) else None
+        if doubted is not None and doubted.part(seen.address):
+            self._doubt, self.doubted = None, -1  # it is being finished now: late, and not left out
         case = self.reader.stray(seen.address, seen.data)
         return self._judge(case) if case else None
 
     def _called(self, seen: Called) -> Violation | None:
         if self._dead:
             return self._activity("a used buffer notification arrived")
+        self._heard = True
         self.reader.called()
         return self._take_lint() if self.reader.lint else None
 
@@ -238,8 +269,10 @@ class QueueOracle:
         case.kept = tuple(run for run in seen.kept if run[1] >= self.started.proof)
         case.base = self.started.proof
         case.what = self.started.layout
-        if case.kept and buffer.length is None and case.what == spec.PACKED:
-            self._doubt = self._doubt or case  # an early return and an incomplete batch look alike until the next use
+        if case.kept and buffer.length is None and not buffer.masked:
+            # Packed: an early return and an incomplete batch look alike until the next use. It may also be late.
+            self._doubt = self._doubt or case
+            self.doubted = buffer.number if self.doubted < 0 else self.doubted
             return None
         self._more_written(buffer, case.kept)
         violation = self._judge(case) if case.kept else None
@@ -303,7 +336,7 @@ class QueueOracle:
     def _name(self, case: Case) -> Violation | None:
         self._locate(case)
         found = broken(case, self.without, self.unasked)
-        if self._doubt is not None and case is not self._doubt and not (found and found[0][0] == "INO-ORDER"):
+        if self._doubt is not None and case is not self._doubt and not (found and found[0][0] in _ORDER):
             return self._decide() or self._named(case, found)
         return self._named(case, found)
 
@@ -319,7 +352,7 @@ class QueueOracle:
             queue=self.number,
             buffer=-1 if case.buffer is None else case.buffer.number,
             position=case.slot,
-            expected=_expected(case),
+            expected=expected(case),
             observed=f"also broken: {', '.join(also)}" if also else "",
         )
 
@@ -341,6 +374,7 @@ class QueueOracle:
         if case is None:
             return None
         self._suspect = self._doubt = None
+        self.doubted = -1
         self.to_scan = []
         return self._name(case)
 
@@ -355,34 +389,9 @@ class QueueOracle:
         return None
 
     def _locate(self, case: Case) -> None:
-        """Give the case what it needs to tell one area from another."""
-        started = self.started
-        if started is None:
+        """Give the case what it needs to tell one area, and one cause, from another."""
+        if self.started is None:
             return
-        case.cause = started.cause
-        sizes = spec.area_sizes(started.layout, started.size)
-        places = (started.descriptor, started.driver, started.device)
-        for name, place, length in zip(("descriptor", "driver", "device"), places, sizes, strict=True):
-            case.spans[f"{started.layout} {name}"] = (place, length)
-        if case.moment != "changed":
-            return
-        for buffer in (*self.queue.by_id.values(), *self.queue.held, *self.queue.used):
-            part = buffer.part(case.address)
-            if part is not None and part[0] != "writable":
-                case.spans[f"{started.layout} {part[0]}"] = part[1]
-        for buffer in self.queue.batched():
-            part = buffer.part(case.address)
-            if part is not None and part[0] == "writable":
-                case.spans["batch"] = part[1]
-
-
-def _expected(case: Case) -> str:
-    """What the model would have accepted at this place, in a few words."""
-    queue = case.queue
-    if case.moment not in ("used", "descriptor") or not queue.by_id:
-        return ""
-    oldest = queue.oldest()
-    if not queue.in_order:
-        return "an outstanding buffer: " + " ".join(repr(buffer) for buffer in queue.older(6))
-    place = case.slot if case.moment == "used" else case.old
-    return f"{oldest} (id {oldest.id}), or a batch that begins with it, at {place}"
+        locate(case, self.started)
+        case.spurious, case.heard, case.junk = self._spurious, self._heard, self._junk
+        self._beside.tell(case)

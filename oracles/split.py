@@ -93,7 +93,7 @@ class Reader(Announcing):
         queue = self.queue
         by_id = queue.by_id
         if step > len(by_id):
-            return self._case(old, new, 0, "bound")
+            return self._bound(old, new)
         pending, size, lengths = self.pending, self.size, self.lengths
         place = 0
         longest = 1
@@ -176,8 +176,19 @@ class Reader(Announcing):
             if (old + other) % self.size in self.pending
         ]
         case.first = self.first
+        if place and what != "mask":
+            case.counted = _entries(list(self.queue.used)[-place:])
         if distance:
             case.permuted = any(self._names_older(other, buffer) for other in case.others)
+        return case
+
+    def _bound(self, old: int, new: int) -> Case:
+        """Used idx moved by more than there are buffers outstanding."""
+        case = self._case(old, new, 0, "bound")
+        data = self.pending.get(old % self.size)
+        distance = self.queue.distance(_unpack(data[:8])[0]) if data and len(data) >= 8 else None
+        if distance is not None:
+            case.counted = _entries(self.queue.older(distance + 1))
         return case
 
     def _names_older(self, slot: int, buffer: Buffer | None) -> bool:
@@ -213,3 +224,8 @@ class Reader(Announcing):
             case.what = "drain"
             self.lint.append(case)
         return None
+
+
+def _entries(buffers: list[Buffer]) -> int:
+    """How many descriptors *buffers* would take without indirect tables; 0: none of them has one."""
+    return sum(buffer.entries() for buffer in buffers) if any(buffer.table[1] for buffer in buffers) else 0

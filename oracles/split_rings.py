@@ -62,6 +62,7 @@ class DriverRing(Ring):
         self.written: list[bytes] = [bytes(16)] * size  # what the table must still hold
         self.heads = array("H", bytes(2 * size))  # what the available ring must still hold
         self._kicked = available
+        self._junk = False
         self.words[self.idx_word] = available
         memory[descriptor : descriptor + 16 * size] = bytes(16 * size)
 
@@ -146,12 +147,20 @@ class DriverRing(Ring):
             return flags, event, not spec.crosses(event, self.idx, old)
         return flags, event, bool(flags & spec.USED_F_NO_NOTIFY)
 
-    def suppress(self, mode: str, ahead: int, used: int) -> tuple[int, int]:
+    def suppress(self, mode: str, ahead: int, used: int, junk: bool = False) -> tuple[int, int]:
         """Write our words (2.7.7.1). *used*: idx up to which we have received; *event*: *ahead* past it.
 
-        Returns (flags, used_event) as written. With EVENT_IDX flags stays 0 (2.7.7.1).
+        Returns (flags, used_event) as written. With EVENT_IDX flags stays 0 (2.7.7.1). *junk*: the word that has
+        no meaning is written, too, and says the opposite; it stays so up to the next call.
         """
         flags, event = 0, used
+        junked, self._junk = self._junk, junk
+        if junk or junked:
+            flags = int(junk and self.event_idx)
+            if junk:
+                event = (used - 1) & 0xFFFF if mode == "enable" else used
+            self.words[self.driver // 2] = flags
+            self.words[(self.driver + 4 + 2 * self.size) // 2] = event if junk else 0
         if self.event_idx:
             event = (used + ahead) & 0xFFFF if mode == "event" else (used - 1) & 0xFFFF if mode == "disable" else used
             self.words[(self.driver + 4 + 2 * self.size) // 2] = event

@@ -8,17 +8,9 @@ from __future__ import annotations
 from oracles import spec
 from oracles.asking import rule
 from oracles.model import Buffer, Case
+from oracles.order_rules import late, older, passed, was_used
 
-
-def older(case: Case) -> str:
-    """The buffers older than the one named, in a few words."""
-    buffers = case.queue.older(case.distance or 0)
-    return " ".join(repr(buffer) for buffer in buffers[:4]) + (" …" if len(buffers) > 4 else "")
-
-
-def was_used(case: Case) -> bool:
-    """Whether the id of *case* is that of a buffer returned before and not yet reclaimed."""
-    return any(buffer.id == case.id for buffer in case.queue.used)
+__all__ = ["older", "was_used"]
 
 
 def decoy_of(case: Case) -> Buffer | None:
@@ -37,6 +29,17 @@ def _idx_backwards(case: Case) -> str | None:
 
 @rule("INO-RESTART", "used", "descriptor")
 def _restart(case: Case) -> str | None:
+    return _old_life(case) if case.queue.in_order else None
+
+
+@rule("VQ-NOT-LIVE", "used", "descriptor")
+def _other_life(case: Case) -> str | None:
+    first = case.first or case.what != "bound"
+    return _old_life(case) if first and not case.queue.in_order and case.cause == "reset" else None
+
+
+def _old_life(case: Case) -> str | None:
+    """What says that buffers from before the last reset come back after it."""
     if case.cause not in ("reset", "queue_reset") or case.buffer is not None:
         return None
     if case.id >= 0 and case.id in case.queue.ghosts and not was_used(case):
@@ -65,8 +68,11 @@ def _lost_or_repeated(case: Case) -> str | None:
 
 @rule("VQR-STATE", "used", "descriptor")
 def _state_kept(case: Case) -> str | None:
-    if case.cause != "queue_reset" or not case.first:
+    if case.cause != "queue_reset":
         return None
+    old = _old_life(case)
+    if old is not None or not case.first:
+        return old
     if case.moment == "used" and case.what == "bound":
         return f"the first use after a queue reset took used idx from {case.old} to {case.new}: it must begin at slot 0"
     if case.moment == "descriptor" and (case.slot != case.old or not case.bits_right()):
@@ -74,17 +80,34 @@ def _state_kept(case: Case) -> str | None:
     return None
 
 
-@rule("S-USED-IDX-BOUND", "used")
-def _idx_bound(case: Case) -> str | None:
-    if case.what == "bound" and case.step < 0x8000:
-        return f"used idx went from {case.old} to {case.new} with only {case.outstanding} buffers outstanding"
+@rule("S-AN-DEV-SPUR", "used")
+def _took_nothing(case: Case) -> str | None:
+    if case.spurious and case.what == "bound" and not case.outstanding and case.step < 0x8000:
+        return f"used idx went from {case.old} to {case.new} after a notification that announced nothing"
+    return None
+
+
+@rule("INO-S-IND-SLOT", "used")
+def _entries_counted(case: Case) -> str | None:
+    if not case.queue.in_order or not case.counted or (case.what != "bound" and case.fresh):
+        return None
+    behind = (case.old + case.counted) % case.queue.size
+    if case.counted == case.step or (case.counted < case.step and behind in case.others):
+        return f"used idx moved by {case.counted} for a batch: the entries of indirect tables were counted"
     return None
 
 
 @rule("INO-BATCH-BOUND", "used")
 def _batch_bound(case: Case) -> str | None:
-    if case.queue.in_order and case.what == "bound" and case.step <= case.queue.size:
+    if case.queue.in_order and case.what == "bound" and case.outstanding and case.step <= case.queue.size:
         return f"a run of {case.step} buffers was published with {case.outstanding} outstanding"
+    return None
+
+
+@rule("S-USED-IDX-BOUND", "used")
+def _idx_bound(case: Case) -> str | None:
+    if case.what == "bound" and case.step < 0x8000:
+        return f"used idx went from {case.old} to {case.new} with only {case.outstanding} buffers outstanding"
     return None
 
 
@@ -124,7 +147,7 @@ def _unasked_batch(case: Case) -> str | None:
 
 @rule("S-USED-LEN-ORDER", "used")
 def _element_late(case: Case) -> str | None:
-    if case.what == "unwritten" and not case.others:
+    if case.what == "unwritten" and not case.others and not case.place:
         return f"used idx {case.new} was stored before the used element at slot {case.slot}"
     return None
 
@@ -145,11 +168,8 @@ def _id_high(case: Case) -> str | None:
 
 @rule("INO-ORDER", "used")
 def _came_back(case: Case) -> str | None:
-    if case.queue.in_order and case.what == "id":
-        for buffer in case.queue.used:
-            if buffer.id == case.id and buffer.length is None:
-                return f"{buffer} came back after a younger buffer had been returned in its place"
-    return None
+    buffer = late(case) if case.what == "id" else None
+    return f"{buffer} came back after a younger buffer had been returned in its place" if buffer else None
 
 
 @rule("S-USED-ONCE", "used")
@@ -193,7 +213,7 @@ def _len_max(case: Case) -> str | None:
 
 @rule("INO-ORDER", "used")
 def _order_split(case: Case) -> str | None:
-    if case.queue.in_order and case.distance and case.place + case.distance >= case.step and case.what != "complete":
+    if passed(case):
         return f"{case.buffer} was returned before {older(case)}, which became available earlier"
     return None
 

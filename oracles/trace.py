@@ -53,6 +53,7 @@ class Supplied(NamedTuple):
     table: Extent = (0, 0)  # indirect table, if its length isn't 0
     direct: int = 0  # elements outside the table
     decoys: tuple[int, ...] = ()  # packed: ids in descriptors whose id has no meaning
+    fails: bool = False  # whether the request is one that the device must refuse, or has nothing to answer
 
 
 class Published(NamedTuple):
@@ -66,10 +67,14 @@ class Notified(NamedTuple):
 
 
 class Suppressed(NamedTuple):
-    """We wrote our event suppression: split (avail flags, used_event); packed (flags, off_wrap)."""
+    """We wrote our event suppression: split (avail flags, used_event); packed (flags, off_wrap).
+
+    *junk*: split, the word without meaning (2.7.7) was written, too: to say the opposite of the other.
+    """
 
     flags: int
     event: int
+    junk: bool = False
 
 
 class Rechecked(NamedTuple):

@@ -121,10 +121,10 @@ def test_draws():
 # --- several buffers (5.1.6.4) ----------------------------------------------------------------------------------------
 
 
-def rooms(device, *lengths):
+def rooms(device, *lengths, begin=0):
     """A check for each of several rooms, to be given what came in it."""
     found = []
-    for buffer, length in enumerate(lengths):
+    for buffer, length in enumerate(lengths, begin):
         made = message(device, "room", buffer, length=length)
         assert made.writable == length
         found.append(lambda data, check=made.check, length=length: check(len(data), data.ljust(length, PREFILL)))
@@ -166,8 +166,22 @@ def test_buffers_of_one_frame_are_full_but_for_the_last():
     device = network(mrg_rxbuf=1)
     whole = came(send(device, 0, 100)[12:], buffers=3)
     first, second = rooms(device, 40, 60)
-    assert first(whole[:39]) == "1 bytes are left, and yet 2 more buffers belong to the frame (5.1.6.4.1)"
-    assert second(came(send(device, 1)[12:])) == ""  # and a new frame is one
+    said = "DT-NET-MRG-FULL: 1 bytes are left, and yet 2 more buffers belong to the frame"
+    assert first(whole[:39]) == said
+    assert second(whole[39:79]) == ""  # once is enough
+    third, fourth = rooms(device, 40, 80, begin=2)
+    assert third(whole[79:]) == ""
+    assert fourth(came(send(device, 1)[12:])) == ""  # and a new frame is one
+
+
+def test_buffers_of_one_frame_come_together():
+    device = network(mrg_rxbuf=1)
+    whole = came(send(device, 0, 100)[12:], buffers=2)
+    messages = [device.message(Request("room", (("length", 60),)), number, 0) for number in (2, 3)]
+    assert messages[0].check(60, whole[:60]) == ""
+    assert messages[0].together() == "DT-NET-MRG-TOGETHER: 1 more buffers belong to the frame, and are not used"
+    assert messages[1].check(len(whole) - 60, whole[60:]) == ""
+    assert messages[1].together() == ""
 
 
 def test_number_of_buffers():

@@ -47,6 +47,7 @@ suppress disable
 suppress enable queue=1
 suppress event ahead=0
 suppress event ahead=3 queue=1
+suppress enable junk queue=1
 queue-reset
 queue-reset size=16 queue=1
 restart
@@ -75,6 +76,7 @@ EVERYTHING_PROGRAM = Program(
         Suppress("enable", queue=1),
         Suppress("event"),
         Suppress("event", 3, 1),
+        Suppress("enable", 0, 1, True),
         QueueReset(),
         QueueReset(16, 1),
         Restart(),
@@ -275,7 +277,7 @@ WRONG = [
     (HEAD + "receive 0", "4: the count 0 is out of range; 1..65535 is possible"),
     (HEAD + "suppress", "4: «suppress» takes a mode; known: enable, disable, event"),
     (HEAD + "suppress enabled", "4: unknown mode «enabled»; did you mean «enable»?"),
-    (HEAD + "suppress enable ahead=1", "4: unknown word «ahead=1»; known: queue="),
+    (HEAD + "suppress enable ahead=1", "4: unknown word «ahead=1»; known: queue=, junk"),
     (HEAD + "queue-reset size=3", "4: a split queue of 3; its size is a power of two, take 2 or 4 (2.7)"),
     (HEAD + "lever order", "4: «lever» takes one name=value; write e.g. «lever order=lifo»"),
     (HEAD + "lever order=LIFO", "4: «lever» takes one name=value; write e.g. «lever order=lifo»"),
@@ -329,7 +331,7 @@ def test_repair_leaves_out_what_it_cannot_read():
     assert left_out == [
         "line 1: version 0 is not known; this reader knows version 1",
         "line 14: unknown word «recieve»; did you mean «receive»?",
-        "line 22: unknown word «now»; known: queue=",
+        "line 23: unknown word «now»; known: queue=",
     ]
     gone = (Receive(2), Restart())
     assert program == replace(EVERYTHING_PROGRAM, steps=tuple(s for s in EVERYTHING_PROGRAM.steps if s not in gone))

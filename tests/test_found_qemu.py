@@ -28,7 +28,7 @@ SEEN = [
     ("net-link-down-list", "virtio-net-pci", "P-ID-LAST", "P-ID-LAST"),
     ("blk-direct-then-table", "virtio-blk-pci", "BROKEN", "BROKEN"),
     ("scsi-framing", "virtio-scsi-pci", "VQ-DATA", "VQ-DATA"),
-    ("sound-reset-in-flight", "virtio-sound-pci", "INO-RESTART", "INO-RESTART"),
+    ("sound-reset-in-flight", "virtio-sound-pci", "VQ-NOT-LIVE", "VQ-NOT-LIVE"),
     ("pmem-spurious", "virtio-pmem-pci", "BROKEN", "CONFORMS"),
     ("mouse-lights", "virtio-mouse-pci", "CONFORMS", "CRASHED"),
     ("console-short-control", "virtio-serial-pci", "S-USED-LEN-MAX", "S-USED-LEN-MAX"),

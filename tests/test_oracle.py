@@ -10,10 +10,10 @@ from oracles import device_rules
 from oracles.oracle import Oracle, judge
 from oracles.rules import Level, Violation, registry
 from oracles.trace import Entry, Started, dump, load
-from tests.traces_by_hand import BESIDE, CASES, LINT, Trace
+from tests.traces_by_hand import BESIDE, BESIDE_OTHERS, CASES, LINT, Trace
 
 
-def named(table: Sequence[tuple[str, Trace, Trace]]) -> list[object]:
+def named(table: Sequence[tuple[str, Sequence[object], Sequence[object]]]) -> list[object]:
     seen: dict[str, int] = {}
     out: list[object] = []
     for row in table:
@@ -66,8 +66,16 @@ def test_rule_beside(rule: str, bad: Trace) -> None:
     assert violation is not None
 
 
+@pytest.mark.parametrize(("rule", "bad", "good"), named(BESIDE_OTHERS))
+def test_rule_that_another_queue_tells(rule: str, bad: list[Entry], good: list[Entry]) -> None:
+    violation, _ = judge(bad)
+    assert violation is not None
+    assert violation.rule == rule, violation
+    assert judge(good) == (None, [])
+
+
 def test_every_rule_has_a_trace_and_is_in_the_catalogue() -> None:
-    assert {rule for rule, *_ in (*CASES, *LINT, *BESIDE)} == set(device_rules.rule_ids())
+    assert {rule for rule, *_ in (*CASES, *LINT, *BESIDE, *BESIDE_OTHERS)} == set(device_rules.rule_ids())
     assert set(device_rules.rule_ids()) <= set(registry())
     assert registry()["INO-S-MASK"].level is Level.LINT
 

@@ -25,6 +25,7 @@ def test_quick_passes(cli):
 def test_every_fault_is_found_within_its_bound_by_its_rule():
     rows = [selftest.examine(fault, 1) for fault in FAULTS.values() if not fault.aimed]
     assert [f"{row.fault.name}: {row.wrong}" for row in rows if row.wrong] == []
+    # others are proven on a program of their own (test_proof_ring)
     # a08 needs as many buffers behind the reset as stood before it, which no removal of single steps can lower
     longest = {"a08": 24}
     too_long = [(row.fault.name, row.steps) for row in rows if row.steps > longest.get(row.fault.name, 12)]
@@ -56,6 +57,21 @@ def test_fails_if_the_clean_model_is_accused(monkeypatch, capsys):
     monkeypatch.setattr(Model, "open", _faulty)
     assert selftest.selftest(1, True, [FAULTS["canary"]]) == FOUND
     assert "ACCUSED" in capsys.readouterr().out
+
+
+def test_the_clean_model_is_never_accused_in_any_small_program():
+    seen = []
+    count, accused = selftest.exhaustive_clean(5, seen.append)
+    assert accused == []
+    assert seen == list(range(count))
+    assert count > 2500
+
+
+def test_an_accusation_in_a_small_program_is_told(monkeypatch):
+    monkeypatch.setattr(Model, "open", _faulty)
+    count, accused = selftest.exhaustive_clean(2, lambda done: None)
+    assert 0 < len(accused) <= count
+    assert {text.split(":")[0] for text in accused} == {"S-USED-LEN-MAX", "P-USED-LEN"}
 
 
 def test_dropping_a_rule_shows_what_else_finds_a_fault(monkeypatch):

@@ -69,7 +69,7 @@ def test_a_trace_by_hand() -> None:
     assert [queue for queue, _ in entries] == [0, 0, 0, 1, 0, 0, 0]
     assert [tuple(observation) for _, observation in entries] == [
         ("split", 4, 0x900000000, 0x10000, 0x11000, 0x12000, (0x10000, 65536), 0, 0, 1, "init", True),
-        (0, 2, 3, 4, 8, ((0x13000, 4), (0x13010, 8)), (0, 0), 0, ()),
+        (0, 2, 3, 4, 8, ((0x13000, 4), (0x13010, 8)), (0, 0), 0, (), False),
         (1,),
         (),
         (0x12004, bytes.fromhex("0200000008000000")),

@@ -7,6 +7,7 @@ from oracles.trace import (
     Allowed,
     Called,
     Changed,
+    Entry,
     Idle,
     Notified,
     Observation,
@@ -94,6 +95,9 @@ QUEUE_GONE: Trace = [Resetting("queue")]
 AGAIN = {cause: [started("split", 4, O, cause)] for cause in ("reset", "queue_reset")}
 PACKED_AGAIN: Trace = [started("packed", 8, O, "reset")]
 TABLE = b(0, out=4, room=8, table=3)
+FAILING = b(1)._replace(fails=True)
+JUNK: Trace = [Suppressed(0, 0, True), Rechecked()]  # used_event says that nothing more is wanted
+FLAG: Trace = [Suppressed(1, 1, True), Rechecked()]  # and flags, with EVENT_IDX
 BROKEN_ANSWER: Trace = [Scanned(0, (), "byte 0 of the answer is 01, must be 02")]
 
 #: rule, a trace that breaks it and no other first, one that conforms
@@ -118,6 +122,15 @@ CASES: list[tuple[str, Trace, Trace]] = [
      [*split(), *four(), SawUsed(2, bytes.fromhex("0000000008000000 0100000008000000"), 3)]),
     ("INO-NEG-ONLY", [*split(), *four(), SawUsed(2, bytes.fromhex("0100000008000000 0900000008000000"), 1)],
      [*split(), *four(), SawUsed(2, bytes.fromhex("0100000008000000 0000000008000000"), 3)]),
+    ("INO-NEG-ONLY", [*split(), *four(), element(0, 1), idx(2)], [*split(O), *four(), element(0, 1), idx(2)]),
+    ("INO-BATCH-BOUND", [*split(O), *available(b(0)), element(0, 0), idx(2)],
+     [*split(O), *available(b(0), b(1)), element(0, 1), idx(2)]),
+    ("INO-S-IND-SLOT", [*split(O), *available(TABLE), element(0, 0), idx(3)],
+     [*split(O), *available(TABLE), element(0, 0), idx(1)]),
+    ("INO-S-IND-SLOT", [*split(O), *available(TABLE, b(1), b(2), b(3)), element(0, 0), idx(3)],
+     [*split(O), *available(TABLE, b(1), b(2), b(3)), element(0, 2), idx(3)]),
+    ("S-AN-DEV-SPUR", [*split(), *available(b(0)), *TOLD, *one(0, 0), Reclaimed(1), *TOLD, *one(1, 0)],
+     [*split(), *available(b(0)), *TOLD, *one(0, 0), Reclaimed(1), *TOLD]),
     ("S-USED-ID-HI", [*split(), *four(), *one(0, 0x10000)], [*split(), *four(), *one(0, 0)]),
     ("S-USED-ONCE", [*split(), *four(), *one(0, 0), *one(1, 0)], [*split(), *four(), *one(0, 0), *one(1, 2)]),
     ("S-USED-ONCE", [*split(O), *four(), *one(0, 0), *one(1, 0)], [*split(O), *four(), *one(0, 0), *one(1, 1)]),
@@ -140,6 +153,12 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("INO-ORDER", [*split(O), *four(), *one(0, 1)], [*split(O), *four(), *one(0, 0)]),
     ("INO-ORDER", [*split(O), *four(), element(0, 1), element(1, 0), idx(2), Scanned(0, ((0, 8),))],
      [*split(O), *four(), element(0, 0), element(1, 1), idx(2), Scanned(0), Scanned(1)]),
+    ("INO-ERR", [*split(O), *available(b(0), FAILING), *one(0, 1, 0), Scanned(0, ((0, 8),))],
+     [*split(O), *available(b(0), FAILING), *one(0, 0), *one(1, 1, 0)]),
+    ("INO-ERR", [*split(O), *available(FAILING._replace(buffer=0, id=0), b(1)), *one(0, 1), Scanned(0, ((0, 8),))],
+     [*split(O), *available(FAILING._replace(buffer=0, id=0), b(1)), *one(0, 0, 0), *one(1, 1)]),
+    ("INO-ERR", [*packed(O), *available(FAILING._replace(buffer=0, id=0), b(1)), *desc(0, 1), *desc(1, 0)],
+     [*packed(O), *available(FAILING._replace(buffer=0, id=0), b(1)), *desc(0, 0, 0), *desc(1, 1)]),
     ("INO-S-BATCH-IDX", [*split(O), *four(), *one(0, 1), Scanned(0)], [*split(O), *four(), element(0, 1), idx(2)]),
     # packed: the used descriptor
     ("P-USED-ORDER", [*packed(), *four(), *reversed(desc(0, 0))], [*packed(), *four(), *desc(0, 0)]),
@@ -219,6 +238,10 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("P-DEV-LIST-ORDER", [*packed(), *available(b(0, slots=2, out=4)), *desc(0, 0), *BROKEN_ANSWER],
      [*packed(), *available(b(0, slots=2, out=4)), *desc(0, 0), Scanned(0)]),
     ("S-FRAMING", [*packed(), *four(), *desc(0, 0), *BROKEN_ANSWER], [*packed(), *four(), *desc(0, 0), Scanned(0)]),
+    ("DT-NET-MRG-FULL", [*split(), *four(), *one(0, 0), Scanned(0, (), "DT-NET-MRG-FULL: 2 bytes are left", "net")],
+     [*split(), *four(), *one(0, 0), Scanned(0, (), "", "net")]),
+    ("DT-NET-MRG-TOGETHER", [*split(), *four(), *one(0, 0), Scanned(0, (), "DT-NET-MRG-TOGETHER: 1 is missing", "net")],
+     [*split(), *four(), *one(0, 0), Scanned(0, (), "", "net")]),
     ("VQ-DATA", [*split(), *four(), *one(0, 0), Scanned(0, (), "sector 0 was answered for sector 1", "blk")],
      [*split(), *four(), *one(0, 0), Scanned(0, (), "", "blk")]),
     # memory
@@ -236,6 +259,9 @@ CASES: list[tuple[str, Trace, Trace]] = [
      [*packed(O), *four(), *desc(0, 1)]),
     ("VQ-OOB", [*packed(O), *four(), *desc(0, 0), *desc(1, 1), *changed(BUFFERS + 0x187)],
      [*packed(O), *four(), *desc(0, 0), *desc(1, 1)]),
+    ("INO-BATCH-TIME", [*split(O), *four(), element(0, 1), idx(2), Scanned(0, ((4, 4),)), *changed(BUFFERS + 0x84)],
+     [*split(O), *four(), element(0, 1), idx(2), Scanned(0)]),
+    ("VQ-OOB", [*split(O), *four(), *one(0, 0), *changed(BUFFERS + 0x80)], [*split(O), *four(), *one(0, 0)]),
     ("VQ-OOB", [*split(), *available(b(0, out=4)), *changed(BUFFERS + 4)], [*split(), *available(b(0, out=4))]),
     ("VQ-OOB", [*packed(), *changed(DRIVER + 4)], [*packed()]),
     ("VQ-OOB", [*split(), *available(TABLE), *changed(BUFFERS + 0xA0 + 48)], [*split(), *available(TABLE)]),
@@ -266,6 +292,11 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("P-EV-DESC-DEV", [*packed(EV, 2), *available(b(0), b(1)), Suppressed(2, 0), Rechecked(), *desc(0, 0), *desc(1, 1),
                        Reclaimed(2), *available(b(2)), *desc(0, 2, 8, 2), *IDLE],
      [*packed(EV, 2), *available(b(0), b(1)), Suppressed(2, 0), Rechecked(), *desc(0, 0), *desc(1, 1), *IDLE]),
+    ("S-UN-DEV-IGN-EVENT", [*split(), *four(), *one(0, 0), *CALLED, *JUNK, *one(1, 1), *IDLE],
+     [*split(), *four(), *one(0, 0), *CALLED, *JUNK, *one(1, 1), *CALLED, *IDLE]),
+    ("S-UN-DEV-MUST", [*split(), *four(), *JUNK, *one(0, 0), *IDLE], [*split(), *four(), *JUNK, *one(0, 0), *CALLED]),
+    ("S-UN-DEV-IGN-FLAG", [*split(EV), *four(), *one(0, 0), *CALLED, *FLAG, *one(1, 1), *IDLE],
+     [*split(EV), *four(), *one(0, 0), *CALLED, *FLAG, *one(1, 1), *CALLED, *IDLE]),
     # liveness
     ("INO-LIVE", [*split(O), *four(), *TOLD, *IDLE], [*split(O), *four(), *IDLE]),
     ("INO-LIVE", [*packed(O), *four(), Allowed(1, 0, True), *IDLE], [*packed(O), *four(), Allowed(0, 0, False), *IDLE]),
@@ -280,6 +311,9 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("RST-QUIET", [*split(), *four(), *GONE, *CALLED], [*split(), *four(), *CALLED, *GONE]),
     ("RST-QUIET", [*packed(), *four(), *GONE, *desc(0, 0)], [*packed(), *four(), *desc(0, 0), *GONE]),
     ("VQ-NOT-LIVE", [*packed(), *four(), *GONE, *changed(BUFFERS + 0x80)], [*packed(), *four(), *GONE]),
+    ("VQ-NOT-LIVE", [*split(), *four(), *GONE, *changed(BUFFERS + 0x80)], [*split(), *four(), *GONE]),
+    ("VQ-NOT-LIVE", [*split(), *four(), *GONE, started("split", 4, 0, "reset"), *available(b(4, id=0)), *one(0, 3)],
+     [*split(), *four(), *GONE, started("split", 4, 0, "reset"), *available(b(4, id=0)), *one(0, 0)]),
     ("VQR-QUIET", [*split(), *four(), *QUEUE_GONE, *changed(BUFFERS)], [*split(), *four(), *QUEUE_GONE]),
     ("VU-STOPPED", [*split(), *four(), *STOP, SawUsed(1, bytes(8), 1)],
      [*split(), *four(), SawUsed(1, bytes(8), 1), *STOP]),
@@ -297,6 +331,9 @@ FLAGGED: Trace = [
 ]  # our driver sets WRITE on the pointer to its table
 WRONG_ANSWER = Scanned(2, (), "byte 0 of the answer is 01, must be 02")
 CASES += [
+    ("VQR-STATE", [*split(), *four(), *QUEUE_GONE, started("split", 4, 0, "queue_reset"), *available(b(4, id=0)),
+                   *one(0, 3)],
+     [*split(), *four(), *QUEUE_GONE, started("split", 4, 0, "queue_reset"), *available(b(4, id=0)), *one(0, 0)]),
     ("VQR-STATE", [*split(), *EMPTY_RESET, element(0, 1), idx(2)], [*split(), *EMPTY_RESET, *one(0, 1)]),
     ("VQR-STATE", [*packed(), *QUEUE_GONE, *PACKED_RESET, *desc(0, 1, 8, 2)],
      [*packed(), *QUEUE_GONE, *PACKED_RESET, *desc(0, 1)]),
@@ -306,8 +343,6 @@ CASES += [
 ]  # fmt: skip
 #: rules that say less than another does of the same: never named first, but beside it
 BESIDE: list[tuple[str, Trace]] = [
-    ("INO-BATCH-BOUND", [*split(O), *available(b(0)), element(0, 0), idx(2)]),
-    ("INO-BATCH-TIME", [*split(O), *four(), element(0, 1), idx(2), Scanned(0, ((4, 4),))]),
     ("VU-BASE-STOP", [*split(), *four(), *STOP, *CALLED]),
     ("VU-SUSPENDED", [*split(), *four(), *STOP, *CALLED]),
     ("VU-RESET-DEV", [*split(), *four(), *GONE, *CALLED]),
@@ -335,4 +370,27 @@ LINT: list[tuple[str, Trace, Trace]] = [
      [*split(EV), *four(), Suppressed(0, 0), Rechecked(), *one(0, 0), *CALLED]),
     ("P-EV-DISABLE-DEV", [*packed(), *four(), Suppressed(1, 0), Rechecked(), *desc(0, 0), *CALLED],
      [*packed(), *four(), Suppressed(0, 0), Rechecked(), *desc(0, 0), *CALLED]),
+]  # fmt: skip
+
+
+def on(queue: int, *observations: Observation) -> list[Entry]:
+    return [(queue, observation) for observation in observations]
+
+
+#: the first queue gave its three buffers back in turn, with younger ones to choose from
+IN_TURN: list[Entry] = [*on(0, *split(O)), *on(1, *split(O))]
+IN_TURN += on(0, *four(), *one(0, 0), *one(1, 1), *one(2, 2))
+OLDER: list[Entry] = [*on(0, *split(O)), *on(1, *split(O)), *on(0, *available(b(0)))]
+#: what only another queue tells: rule, bad, good
+BESIDE_OTHERS: list[tuple[str, list[Entry], list[Entry]]] = [
+    ("INO-OFFER", [*IN_TURN, *on(1, *four(0), *one(0, 1, 0))],
+     [*IN_TURN, *on(1, *four(0), *one(0, 0, 0))]),
+    ("INO-ORDER", [*on(0, *split(O), *four()), *on(1, *split(O), *four(0), *one(0, 1, 0))],
+     [*on(0, *split(O), *four()), *on(1, *split(O), *four(0), *one(0, 0, 0))]),
+    ("INO-ORDER", [*IN_TURN, *on(1, *four(0), *one(0, 0, 0), *one(1, 2, 0))],
+     [*IN_TURN, *on(1, *four(0), *one(0, 0, 0), *one(1, 1, 0))]),
+    ("INO-PER-QUEUE", [*OLDER, *on(1, *available(b(0)), *TOLD, *IDLE)],
+     [*OLDER, *on(1, *available(b(0)), *TOLD, *one(0, 0), *CALLED, *IDLE)]),
+    ("INO-LIVE", [*OLDER, *on(1, *available(b(0), b(1)), *TOLD, *one(0, 0), *CALLED, *IDLE)],
+     [*OLDER, *on(1, *available(b(0), b(1)), *TOLD, *one(0, 0), *one(1, 1), *CALLED, *IDLE)]),
 ]  # fmt: skip

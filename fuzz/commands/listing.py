@@ -61,8 +61,9 @@ def targets() -> int:
     from fuzz.targets.model.faults import FAULTS
 
     say("\nfaults of the model:")
+    width = max(map(len, FAULTS)) + 8
     for fault in sorted(FAULTS.values(), key=lambda fault: fault.name):
-        say("\n".join(_wrap(fault.text, 18, f"  {'model:' + fault.name:<14}  ")))
+        say("\n".join(_wrap(fault.text, width + 2, f"  {'model:' + fault.name:<{width - 2}}  ")))
     return CONFORMS
 
 

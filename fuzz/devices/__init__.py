@@ -21,6 +21,11 @@ def accept(used: int, data: bytes) -> str:
     return ""
 
 
+def complete() -> str:
+    """An answer that has no part in another buffer."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A request, before it is cut: bytes to read, room to write, and what a right answer is.
@@ -28,7 +33,10 @@ class Message:
     *check* gets the used length and the device-writable bytes in order, and returns what is wrong
     with them in a few words, or ''. *completes*: whether the device owes an answer at all (a network
     receive buffer may wait for ever). *alone*: drivers have no other buffer outstanding in that
-    queue; where there is one, this is left out.
+    queue; where there is one, this is left out. *fails*: the device must refuse the request. *together*: asked when all
+    buffers that came back in the same step as this one were checked: what is wrong with them as a whole, or ''.
+
+    What breaks a rule of a device type begins with that rule, as in ``DT-NET-MRG-FULL: 2 bytes are left``.
     """
 
     readable: bytes
@@ -36,6 +44,8 @@ class Message:
     check: Callable[[int, bytes], str] = accept
     completes: bool = True
     alone: bool = False
+    fails: bool = False
+    together: Callable[[], str] = complete
 
 
 class DeviceClass(Protocol):

@@ -95,11 +95,12 @@ class Device:
         sector = fields.get("sector", 0)
         count = fields.get("length", SECTOR) // SECTOR
         header = _HEADER.pack(_TYPES[request.kind], 0, sector)
+        beyond = self._sectors.beyond(sector, count)
         if request.kind == "read":
-            return Message(header, count * SECTOR + 1, self._reader(sector, count))
+            return Message(header, count * SECTOR + 1, self._reader(sector, count), fails=beyond)
         if request.kind == "write":
             data = b"".join([sector_data(buffer, queue, number) for number in range(sector, sector + count)])
-            return Message(header + data, 1, self._writer(sector, count, (buffer, queue)))
+            return Message(header + data, 1, self._writer(sector, count, (buffer, queue)), fails=beyond)
         if request.kind == "get_id":
             return Message(header, _ID_BYTES + 1, _optional)
         return Message(header, 1, _optional)

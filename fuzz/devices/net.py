@@ -18,6 +18,7 @@ from fuzz.choices import Choices
 from fuzz.devices import Message
 from fuzz.program import Limits, Request
 
+FULL, TOGETHER = "DT-NET-MRG-FULL", "DT-NET-MRG-TOGETHER"  # rules for frames in several buffers (5.1.6.4.1)
 HEADER = 12  # bytes of virtio_net_hdr with VERSION_1 (5.1.6)
 _NET_HEADER = struct.Struct("<BBHHHHH")  # flags, gso_type, hdr_len, gso_size, csum_start, csum_offset, num_buffers
 MIN_FRAME = 54  # Ethernet, IP and UDP headers, then what tells frames apart
@@ -104,6 +105,7 @@ class Device:
         self._parts: list[bytes] = []  # of a frame of which buffers are still missing
         self._missing = 0
         self._next = -1  # buffer that has the next part
+        self._spoilt = False  # something was said of that frame already
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -178,10 +180,11 @@ class Device:
             return Message(bytes(HEADER) + data, 0)
         if request.kind == "room":
             room = max(fields.get("length", MIN_ROOM), HEADER if self._merges else MIN_ROOM)
-            return Message(b"", room, partial(self._received, buffer), completes=False)
+            check = partial(self._received, buffer)
+            return Message(b"", room, check, completes=False, together=self._all_there)
         group, command, bit, _ = _CONTROLS[request.kind]
-        check: Callable[[int, bytes], str] = _acknowledged if self._control >> bit & 1 else _answered
-        return Message(bytes((group, command)) + _data(request.kind, fields), 1, check)
+        acknowledged: Callable[[int, bytes], str] = _acknowledged if self._control >> bit & 1 else _answered
+        return Message(bytes((group, command)) + _data(request.kind, fields), 1, acknowledged)
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
@@ -201,6 +204,7 @@ class Device:
         if self._num_buffers and (not buffers if self._merges else buffers != 1):
             return f"num_buffers {buffers} with{'' if self._merges else 'out'} MRG_RXBUF (5.1.6.4.1)"
         self._parts.clear()
+        self._spoilt = False
         self._missing = buffers - 1 if self._merges else 0
         return self._part(buffer, data[HEADER:used], len(data) - HEADER)
 
@@ -209,11 +213,18 @@ class Device:
         self._parts.append(data)
         self._next = buffer + 1
         if not self._missing:
-            return self._frame(b"".join(self._parts))
-        if len(data) == room:
+            return "" if self._spoilt else self._frame(b"".join(self._parts))
+        if len(data) == room or self._spoilt:
             return ""
-        missing, self._missing = self._missing, 0
-        return f"{room - len(data)} bytes are left, and yet {missing} more buffers belong to the frame (5.1.6.4.1)"
+        self._spoilt = True
+        return f"{FULL}: {room - len(data)} bytes are left, and yet {self._missing} more buffers belong to the frame"
+
+    def _all_there(self) -> str:
+        """A frame's buffers are used together (5.1.6.4.1): none may be missing when those that came were checked."""
+        if not self._missing or self._spoilt:
+            return ""
+        self._spoilt = True
+        return f"{TOGETHER}: {self._missing} more buffers belong to the frame, and are not used"
 
     def _frame(self, data: bytes) -> str:
         """What is wrong with a whole frame that came, or ''."""

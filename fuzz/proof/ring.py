@@ -46,7 +46,7 @@ class RingFault:
         """Run the case on the model, with the fault or without it."""
         path = folder() / self.corpus
         program = load(path.read_text(encoding="utf-8"))
-        return Runner(Model(self.fault if faulty else "")).run(program, without=without)
+        return Runner(Model(self.fault, mended=not faulty)).run(program, without=without)
 
 
 def planted() -> Sequence[RingFault]:

@@ -6,6 +6,9 @@ Of the life of a ring also what shows on split ones alone. Knows names, and noth
 from __future__ import annotations
 
 ROWS: tuple[tuple[str, str, str], ...] = (
+    ("INO-PER-QUEUE", "packed", "waits-for-other-queues"),
+    ("INO-OFFER", "packed", "second-queue-unordered"),
+    ("INO-ERR", "packed", "failed-ahead"),
     ("INO-ORDER", "packed", "a05"),
     ("INO-SKIP-FULL", "packed", "a11"),
     ("INO-BATCH-LEN", "packed", "a10"),
@@ -21,7 +24,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("INO-LIVE", "packed", "a07"),
     ("VQ-LIVE", "packed", "a09"),
     ("VQ-DATA", "packed", "unasked-unanswered"),
-    ("VQ-OOB", "packed", "one-byte-behind"),
+    ("VQ-OOB", "packed", "guard-written"),
     ("VQ-NOT-LIVE", "packed", "answer-after-reset"),
     ("P-WRAP-INIT", "packed", "wrap-from-zero"),
     ("P-USED-BITS", "packed", "avail-bit-cleared"),

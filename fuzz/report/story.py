@@ -220,9 +220,9 @@ class _Teller:
         """Mark the row with which it went wrong."""
         uses = [row for row in self.rows if row.ring] if violation.position >= 0 else []
         rows = uses or self.rows
-        if not rows:
-            return
-        row = rows[-1]
+        if not rows:  # at set-up, before the first step
+            self.rows.append(Row(0, device=violation.message))
+        row = (rows or self.rows)[-1]
         row.bad = True
         queue = self.oracle.queue(violation.queue).queue
         if violation.position >= 0 and queue.in_order and queue.by_id:

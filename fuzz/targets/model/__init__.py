@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, QueueConfig, TargetError
@@ -41,11 +42,20 @@ class ModelSession:
         self.raw = raw
         self.memory = memoryview(self.raw)
         self._observer: Callable[[int, Stored | Called], None] | None = None
-        self._calls = [False] * queues
-        self.engines = [
-            engine(self.memory, ADDRESS, self._store_of(queue), self._signal_of(queue)) for queue in range(queues)
-        ]
+        self._kind = engine
+        self._calls: list[bool] = []
+        self.engines: list[Engine] = []
+        self._have(queues)
         self._features = 0
+
+    def _have(self, queues: int) -> None:
+        """At least so many queues, which know each other."""
+        for queue in range(len(self.engines), queues):
+            engine = self._kind(self.memory, ADDRESS, self._store_of(queue), self._signal_of(queue))
+            engine.levers.update(self.engines[0].levers if self.engines else {})
+            engine.number, engine.siblings = queue, self.engines
+            self.engines.append(engine)
+            self._calls.append(False)
 
     def _store_of(self, queue: int) -> Callable[[int, bytes], None]:
         raw, words = self.raw, self.memory.cast("H")
@@ -70,7 +80,8 @@ class ModelSession:
         return signal
 
     def start(self, features: int, queues: list[QueueConfig]) -> None:
-        """Initialize: reset everything, then bring up the queues."""
+        """Initialize: reset everything, then bring up the queues, as many as are wanted."""
+        self._have(len(queues))
         self._features = features
         for engine in self.engines:
             if engine.live:
@@ -108,11 +119,11 @@ class ModelSession:
     def reset(self) -> None:
         """Device reset."""
         for engine in self.engines:
-            engine.halt()
+            engine.reset()
 
     def reset_queue(self, queue: int) -> None:
         """Queue reset (2.6.1)."""
-        self.engines[queue].halt()
+        self.engines[queue].reset_queue()
 
     def lever(self, name: str, value: str) -> None:
         """Move a lever of all queues."""
@@ -150,12 +161,12 @@ class ModelSession:
 
 
 class Model:
-    """The target ``model[:fault]``."""
+    """The target ``model[:fault]``. *mended*: the device that has the fault, without it."""
 
     role = "device"
     limits = Limits(levers=LEVERS, empty_elements=True)
 
-    def __init__(self, fault: str = "") -> None:
+    def __init__(self, fault: str = "", mended: bool = False) -> None:
         self.name = f"model:{fault}" if fault else "model"
         self._raw = bytearray(MEMORY)
         self.starts = 0
@@ -171,9 +182,9 @@ class Model:
                     f"model has no fault {fault!r}; the nearest is {close[0]!r} ("
                     f"vqfuzz targets lists all {len(FAULTS)})"
                 )
-            self.fault = FAULTS[fault]
-            self.engine = self.fault.engine
-            self.limits = Limits(levers=LEVERS, empty_elements=True)
+            found = self.fault = FAULTS[fault]
+            self.engine = found.base if mended else found.engine
+            self.limits = replace(self.limits, device=found.device, queues=found.queues, hints=found.hints)
 
     def open(self) -> ModelSession:
         """A new device; its memory is reused, and as dirty as a real machine's."""

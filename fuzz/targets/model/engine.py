@@ -52,6 +52,8 @@ class Engine:
         self.gap: Callable[[], None] | None = None
         self.live = False
         self.dice = 1
+        self.number = 0  # of the queue
+        self.siblings: list[Engine] = [self]  # those of all queues
 
     # -- life
 
@@ -77,6 +79,14 @@ class Engine:
 
     def keep_signalled(self, ring: split_rings.DeviceRing | packed_rings.DeviceRing, restarted: bool) -> None:
         """A new life begins with nothing signalled."""
+
+    def reset(self) -> None:
+        """Device reset."""
+        self.halt()
+
+    def reset_queue(self) -> None:
+        """Queue reset."""
+        self.halt()
 
     def halt(self) -> None:
         """Device or queue reset: forget everything."""

@@ -30,6 +30,10 @@ class Fault:
     features: int = 0  # needed for it to show
     bound: int = 1000  # programs within which it must be found
     aimed: str = ""  # why random programs need not find it: then only its own program shows it
+    base: type[Engine] = Engine  # the same device without it
+    device: str = "any"  # the class of device that it is
+    queues: int = 1
+    hints: tuple[tuple[str, int], ...] = ()  # what that class must know
 
 
 FAULTS: dict[str, Fault] = {}
@@ -47,6 +51,7 @@ def plant(
     in_order: tuple[bool, ...] = (False, True),
     features: int = 0,
     aimed: str = "",
+    queues: int = 1,
 ) -> None:
     """Enter a fault under *name*: what is wrong, the rules that fit, and the device that has it.
 
@@ -54,7 +59,7 @@ def plant(
     """
     if name in FAULTS:
         raise ValueError(f"two planted faults are called {name}")
-    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, aimed=aimed)
+    FAULTS[name] = Fault(name, text, rules, engine, layouts, in_order, features, aimed=aimed, queues=queues)
 
 
 def engine_with(
