@@ -21,7 +21,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("INO-LIVE", "packed", "a07"),
     ("VQ-LIVE", "packed", "a09"),
     ("VQ-DATA", "packed", "unasked-unanswered"),
-    ("VQ-OOB", "packed", "one-byte-behind"),
+    ("VQ-OOB", "packed", "guard-written"),
     ("VQ-NOT-LIVE", "packed", "answer-after-reset"),
     ("P-WRAP-INIT", "packed", "wrap-from-zero"),
     ("P-USED-BITS", "packed", "avail-bit-cleared"),

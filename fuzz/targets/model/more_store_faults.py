@@ -74,7 +74,7 @@ plant(
     engine_with(own={"answer": _overwrites}),
 )
 plant(
-    "one-byte-behind",
+    "guard-written",
     "a byte behind the last device-writable element is written",
     ("VQ-OOB",),
     engine_with(own={"answer": _one_more}),
