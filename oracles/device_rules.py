@@ -125,6 +125,13 @@ def _indirect_start(case: Case) -> str | None:
     return _answer(case) if case.what == "split" and case.buffer and case.buffer.table[1] else None
 
 
+@rule("P-DEV-LIST-ORDER", "answer")
+def _list_order(case: Case) -> str | None:
+    if case.what == "packed" and case.buffer and not case.buffer.table[1] and len(case.buffer.elements) > 1:
+        return f"{_answer(case)}; its list has {len(case.buffer.elements)} descriptors"
+    return None
+
+
 @rule("S-FRAMING", "answer")
 def _framing(case: Case) -> str | None:
     return _answer(case) if case.buffer and not case.buffer.table[1] else None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from oracles import spec
 from oracles.model import flags_pointer
-from oracles.split_rings import Chain, Ring, Store
+from oracles.split_rings import Chain, Ring, Store, differences
 from oracles.trace import Extent
 
 _pack = spec.DESCRIPTOR.pack
@@ -39,6 +39,7 @@ class DriverRing(Ring):
         self.ids = list(range(size - 1, -1, -1))  # opaque to the device; below the queue size (2.8.22)
         self.heads: list[tuple[int, int]] = []  # (position, flags) of lists written but not exposed
         self.written: dict[int, bytes] = dict.fromkeys(range(size), bytes(16))  # what the ring must still hold
+        self.wanted = (0, 0)  # our event suppression: off_wrap and flags, as written
         self._decoys: tuple[int, ...] = ()
         self._kicked = (self.next, self.wrap)
         memory[descriptor : descriptor + 16 * size] = bytes(16 * size)
@@ -148,9 +149,11 @@ class DriverRing(Ring):
                     wrap ^= 1
                 event = place | wrap << 15
                 self.words[self.driver // 2] = event
+                self.wanted = (event, flags)
             else:
                 flags = spec.EVENT_FLAGS_ENABLE
         self.words[self.driver // 2 + 1] = flags
+        self.wanted = (self.wanted[0], flags)
         return flags, event
 
     def accept(self, position: int, data: bytes) -> None:
@@ -169,8 +172,13 @@ class DriverRing(Ring):
         return found
 
     def disturbed(self) -> list[tuple[int, bytes]]:
-        """Nothing in the ring is ours alone: its changes are followed by the oracle."""
-        return []
+        """(offset, bytes found) where the driver event suppression area, which is ours alone, reads differently.
+
+        Changes of the descriptor ring are followed by the oracle.
+        """
+        event, flags = self.wanted
+        found = self.memory[self.driver : self.driver + 4].tobytes()
+        return differences(self.driver, (event | flags << 16).to_bytes(4, "little"), found)
 
 
 class DeviceRing(Ring):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from oracles import spec
 from oracles.asking import rule
 from oracles.model import Case
-from oracles.split_rules import was_used
+from oracles.split_rules import decoy_of, was_used
 
 
 @rule("P-USED-ORDER", "descriptor")
@@ -29,10 +29,36 @@ def _order_packed(case: Case) -> str | None:
     return None
 
 
-@rule("INO-P-MASK", "descriptor")
-def _masked(case: Case) -> str | None:
-    if _order_packed(case):
-        return "what looked like a batch was an early return: the next use landed inside it"
+def _bits_wrong(case: Case) -> bool:
+    return case.slot == case.old and not case.bits_right()
+
+
+def _other_lap(case: Case) -> bool:
+    """Whether the bits are those of the other value of the wrap counter; else they fit no counter at all."""
+    return _bits_wrong(case) and bool(case.flags & spec.DESC_F_AVAIL) == bool(case.flags & spec.DESC_F_USED)
+
+
+def _bits(case: Case) -> str:
+    available, used = case.flags >> 7 & 1, case.flags >> 15 & 1
+    return f"AVAIL={available} USED={used} at {case.slot}; the device wrap counter is {case.wrap}"
+
+
+@rule("VU-SETBASE", "descriptor")
+def _set_base(case: Case) -> str | None:
+    if case.cause != "restart" or not case.first or not case.outstanding:
+        return None
+    if case.slot != case.old:
+        return f"the first used descriptor after a restart stands at {case.slot}; the queue goes on at {case.old}"
+    return f"after a restart {_bits(case)}" if _other_lap(case) else None
+
+
+@rule("P-NO-LATE-CHANGE", "descriptor")
+def _once_more(case: Case) -> str | None:
+    last = case.last
+    if last is None or case.slot != last.start or case.id != last.buffers[-1].id or case.buffer is not None:
+        return None
+    if case.slot != case.old or (last.total == case.queue.size and not case.bits_right()):
+        return f"the used descriptor of {last.buffers[-1]} at {case.slot} was published already, and stored again"
     return None
 
 
@@ -90,6 +116,27 @@ def _packed_batch_slot(case: Case) -> str | None:
     return None
 
 
+@rule("INO-NEG-ONLY", "descriptor")
+def _packed_unasked_batch(case: Case) -> str | None:
+    last = case.last
+    if case.queue.in_order or last is None or case.slot == case.old:
+        return None
+    older = [buffer.slots for buffer in case.queue.by_id.values() if buffer.number < last.buffers[-1].number]
+    if older and (case.slot - case.old) % case.queue.size == sum(older):
+        return (
+            f"behind {last.buffers[-1]} the device moved on over the {len(older)} older buffers, too: "
+            "a batch, though VIRTIO_F_IN_ORDER is off"
+        )
+    return None
+
+
+@rule("INO-BATCH-BOUND", "descriptor")
+def _packed_batch_bound(case: Case) -> str | None:
+    if case.queue.in_order and case.outstanding and case.slot == case.old and _unpublished(case):
+        return f"a batch ends with the buffer of id {case.id}, which is not available yet"
+    return None
+
+
 @rule("P-NO-LATE-CHANGE", "descriptor")
 def _late_change(case: Case) -> str | None:
     if case.slot != case.old and any(buffer.position == case.slot for buffer in case.queue.used) and case.outstanding:
@@ -101,7 +148,14 @@ def _late_change(case: Case) -> str | None:
 def _early_use(case: Case) -> str | None:
     if not case.outstanding:
         return f"the descriptor at {case.slot} was marked used with no buffer available"
+    if _unpublished(case):
+        return f"the buffer of id {case.id} was used before it was available"
     return None
+
+
+def _unpublished(case: Case) -> bool:
+    """Whether the used descriptor names a buffer that the driver has written and not made available."""
+    return case.buffer is None and any(buffer.id == case.id for buffer in case.queue.held)
 
 
 @rule("P-USED-POS", "descriptor")
@@ -111,46 +165,30 @@ def _used_position(case: Case) -> str | None:
     return None
 
 
-def _bits_wrong(case: Case) -> bool:
-    return case.slot == case.old and not case.bits_right()
-
-
-def _bits(case: Case) -> str:
-    available, used = case.flags >> 7 & 1, case.flags >> 15 & 1
-    return f"AVAIL={available} USED={used} at {case.slot}; the device wrap counter is {case.wrap}"
-
-
-@rule("VU-SETBASE", "descriptor")
-def _set_base(case: Case) -> str | None:
-    if _bits_wrong(case) and case.first and case.cause == "restart":
-        return f"after a restart {_bits(case)}"
-    return None
-
-
 @rule("P-WRAP-INIT", "descriptor")
 def _wrap_init(case: Case) -> str | None:
-    if _bits_wrong(case) and case.first and case.cause != "restart":
+    if _other_lap(case) and case.first and case.cause != "restart":
         return f"the first used descriptor has {_bits(case)}"
     return None
 
 
 @rule("P-FULL-CHAIN", "descriptor")
 def _full_chain(case: Case) -> str | None:
-    if _bits_wrong(case) and case.last and case.last.total == case.queue.size and len(case.last.buffers) == 1:
+    if _other_lap(case) and case.last and case.last.total == case.queue.size and len(case.last.buffers) == 1:
         return f"after a list that filled the ring {_bits(case)}"
     return None
 
 
 @rule("INO-P-SKIP-WRAP", "descriptor")
 def _skip_wrap(case: Case) -> str | None:
-    if _bits_wrong(case) and case.last and case.last.crossed and len(case.last.buffers) > 1:
+    if _other_lap(case) and case.last and case.last.crossed and len(case.last.buffers) > 1:
         return f"after a batch that passed the ring end {_bits(case)}"
     return None
 
 
 @rule("P-DEV-WRAP", "descriptor")
 def _device_wrap(case: Case) -> str | None:
-    if _bits_wrong(case) and case.last and case.last.crossed:
+    if _other_lap(case) and case.last and case.last.crossed:
         return f"after the ring end was passed {_bits(case)}"
     return None
 
@@ -162,10 +200,9 @@ def _used_bits(case: Case) -> str | None:
 
 @rule("P-ID-LAST", "descriptor")
 def _id_last(case: Case) -> str | None:
-    if case.buffer is None:
-        for buffer in case.queue.by_id.values():
-            if case.id in buffer.decoys:
-                return f"id {case.id} comes from a descriptor of {buffer} that is not its last; its id is {buffer.id}"
+    buffer = decoy_of(case)
+    if buffer is not None:
+        return f"id {case.id} comes from a descriptor of {buffer} that is not its last; its id is {buffer.id}"
     return None
 
 

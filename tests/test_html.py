@@ -285,7 +285,7 @@ def test_many_results_give_small_pages():
     assert len(render(page).encode()) < 2_000_000
 
 
-@pytest.mark.parametrize("fault", sorted(name for name, fault in FAULTS.items() if not fault.apart))
+@pytest.mark.parametrize("fault", sorted(name for name, fault in FAULTS.items() if not fault.aimed))
 def test_every_planted_fault_can_be_drawn(fault, tmp_path):
     """Both halves of a picture agree: what is wrong is marked once, and bars end where buffers do."""
     card = load(find_in(tmp_path, fault).folder)

@@ -309,6 +309,19 @@ def test_flags_enable_and_disable(features: int) -> None:
         assert board.driver.excused()[2] == (not called)
 
 
+def test_what_the_driver_wants_to_hear_is_its_own() -> None:
+    """The driver event suppression area is compared with what we wrote, whatever that was."""
+    for features, mode in ((spec.EVENT_IDX, "event"), (spec.EVENT_IDX, "disable"), (0, "event"), (0, "enable")):
+        board = Board(features, 4)
+        board.driver.suppress("event", 2, 1 | FIRST)
+        board.driver.suppress(mode, 1, 2 | FIRST)
+        assert board.driver.disturbed() == []
+        for place in range(board.driver.driver, board.driver.driver + 4):
+            board.memory[place] ^= 0x10
+            assert [offset for offset, _ in board.driver.disturbed()] == [place]
+            board.memory[place] ^= 0x10
+
+
 # --- the reader -------------------------------------------------------------------------------------------------------
 
 

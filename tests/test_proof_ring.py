@@ -18,8 +18,8 @@ ROWS = planted()
 WARNED = {Level.SHOULD, Level.LINT}
 #: Rules that a fault of the ring can't show, and which other family of faults does.
 ELSEWHERE = {rule for rule in rule_ids() if rule.startswith("VU-")}
-#: Rules that are not proven yet.
-MISSING = {rule for rule in rule_ids() if rule.startswith(("P-", "INO-P-"))}
+#: Warnings, whatever their level: what is seen has an innocent explanation (docs/policy.md).
+DOUBTFUL = {"S-USED-LEN-EXACT", "P-USED-WFLAG", "P-EV-DISABLE-DEV", "VU-BASE-DRAIN"}
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=[f"{row.rule}-{row.layout}" for row in ROWS])
 
@@ -39,7 +39,7 @@ def test_the_fault_is_named_by_the_rule_and_no_other(row: RingFault) -> None:
     found = outcome(row, True)
     assert names(found) == [row.rule], found.violation or found.reason
     assert (found.verdict == VIOLATES) == (not found.warnings)
-    assert found.verdict == VIOLATES or registry()[row.rule].level in WARNED or row.rule == "S-USED-LEN-EXACT"
+    assert found.verdict == VIOLATES or registry()[row.rule].level in WARNED or row.rule in DOUBTFUL
 
 
 @by_row
@@ -77,8 +77,7 @@ def test_a_rule_has_one_row_for_each_layout() -> None:
 
 def test_every_checked_rule_of_a_ring_is_proven() -> None:
     checked = {rule for rule in rule_ids() if registry()[rule].status == "checked"}
-    assert checked - {row.rule for row in ROWS} - ELSEWHERE - MISSING == set()
-    assert {row.rule for row in ROWS} & MISSING == set()
+    assert checked - {row.rule for row in ROWS} - ELSEWHERE == set()
 
 
 def test_every_file_of_a_ring_belongs_to_a_row() -> None:

@@ -6,6 +6,7 @@ import textwrap
 
 from fuzz import registry
 from fuzz.commands.fuzzing import say
+from fuzz.report import policy
 from fuzz.report.text import where
 from fuzz.trouble import CONFORMS, UsageTrouble
 from oracles import spec
@@ -115,4 +116,6 @@ def _detail(rule: Rule) -> str:
     for name, text in rows:
         if text:
             lines += _wrap(text, 12, f"  {name:<8}  ")
+    for name, text in policy.told(rule):
+        lines += _wrap(f"{name}: {text}", 12, "  ")
     return "\n".join(lines)

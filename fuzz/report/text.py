@@ -12,7 +12,7 @@ from typing import Any
 
 from fuzz import encoding
 from fuzz.program import Program
-from fuzz.report import story
+from fuzz.report import policy, story
 from fuzz.status import duration
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, VIOLATES
 from oracles import spec
@@ -184,6 +184,8 @@ def _expected(violation: Violation | None) -> list[str]:
     rule = registry().get(violation.rule)
     if rule is not None:
         lines += _wrapped(rule.text, " " * 12, "  the rule  ")
+        for name, text in policy.told(rule):
+            lines += _wrapped(f"{name}: {text}", " " * 12, "  ")
     return lines
 
 

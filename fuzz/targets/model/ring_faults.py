@@ -38,6 +38,8 @@ _MISREAD = (
     "P-IND-LEN",
     "INO-ORDER",
     "INO-P-BATCH-SLOT",
+    "P-DEV-LIST-ORDER",
+    "VU-RESTART",
 )
 plant(
     "a13",
