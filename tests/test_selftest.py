@@ -60,7 +60,7 @@ def test_fails_if_the_clean_model_is_accused(monkeypatch, capsys):
 
 
 def test_the_clean_model_is_never_accused_in_any_small_program():
-    seen = []
+    seen: list[int] = []
     count, accused = selftest.exhaustive_clean(5, seen.append)
     assert accused == []
     assert seen == list(range(count))
