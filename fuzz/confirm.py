@@ -59,7 +59,7 @@ class Runner:
         if isinstance(session, Outcome):
             return session
         try:
-            outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without)
+            outcome = self._drive(program, session, patient, salt, without)
         except TargetError:
             raise
         except Exception as error:  # a defect of ours, whatever it is: the program that shows it must not be lost
@@ -72,6 +72,20 @@ class Runner:
             if self.late:
                 outcome.verdict, outcome.reason, self.late = self.late_verdict, self.late, ""
         return outcome
+
+    def _drive(
+        self, program: Program, session: Session, patient: bool, salt: int, without: frozenset[str]
+    ) -> Outcome:
+        def drive(program: Program, session: Session) -> Outcome:
+            return driver_side.run(
+                program, session, hints=self._hints, patient=patient, salt=salt, without=without
+            )
+
+        if not program.hostile:
+            return drive(program, session)
+        from fuzz import hostile_run  # late: only hostile programs need it
+
+        return hostile_run.run(self.target, session, program, drive)
 
     def _remember(self, program: Program) -> None:
         starts = self.target.starts
@@ -120,12 +134,18 @@ class Needs:
     finish: bool = False  # it shows when the session is over
     tries: int = 1  # executions of one candidate, for what does not happen every time
     before: tuple[Program, ...] = ()  # what must have run on the target since it was started
+    cause: str = ""  # what a sanitizer or an assertion said
+
+    def fits(self, outcome: Outcome) -> bool:
+        """Whether *outcome* is what is looked for."""
+        alike = not self.cause or not outcome.cause or outcome.cause == self.cause
+        return outcome.rule == self.rule and outcome.verdict in BAD and alike
 
     def seen(self, runner: Runner, program: Program, salt: int = 0) -> Outcome | None:
         """The outcome if *program* shows it, else None."""
         for attempt in range(self.tries):
             outcome = runner.run(program, self.patient, salt + attempt, finish=self.finish, before=self.before)
-            if outcome.rule == self.rule and outcome.verdict in BAD:
+            if self.fits(outcome):
                 return outcome
         return None
 
@@ -144,7 +164,7 @@ def again(runner: Runner, program: Program, needs: Needs, times: int,
     count = 0
     for salt in range(times):
         outcome = runner.run(program, needs.patient, salt, finish=needs.finish, before=needs.before)
-        count += outcome.rule == needs.rule and outcome.verdict in BAD
+        count += needs.fits(outcome)
         if progress is not None:
             progress(salt + 1)
     return count

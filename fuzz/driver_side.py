@@ -69,7 +69,7 @@ def run(
     books, but nothing is recorded or scanned. *begun*: called with the number of each step that
     begins, from 1, and with one more when none is left.
     """
-    driver = Driver(program, session, hints or {}, patient, salt, judge, without)
+    driver = _kind(program)(program, session, hints or {}, patient, salt, judge, without)
     driver.begun = begun
     outcome = driver.outcome
     session.unsettled = True
@@ -95,11 +95,22 @@ def run(
         outcome.verdict, outcome.reason = BROKEN, str(needy)
     outcome.warnings = driver.oracle.warnings
     outcome.chains = sum(queue.oracle.used_total for queue in driver.queues)
+    driver.conclude(outcome)
     return outcome
+
+
+def _kind(program: Program) -> type[Driver]:
+    if not program.hostile:
+        return Driver
+    from fuzz.hostile_side import HostileDriver  # late: it is made of this one
+
+    return HostileDriver
 
 
 class Driver:
     """One execution."""
+
+    queue_kind: type[DriverQueue] = DriverQueue
 
     def __init__(
         self,
@@ -122,6 +133,7 @@ class Driver:
         self.features = program.features | spec.VERSION_1
         if self.layout == spec.PACKED:
             self.features |= spec.RING_PACKED
+        self.hints = hints
         self.device = None if program.device == "any" else devices.load(program.device, hints)
         self.listening = session.listen(self._observe)
         self.fence = threading.Lock()
@@ -130,7 +142,7 @@ class Driver:
         self.stirred = False  # whether one was, and what that brings has not been waited for
         self.arena, places = self._lay_out(hints)
         self.queues = [
-            DriverQueue(self, number, queue.size, queue.start, places[number], salt, judge)
+            self.queue_kind(self, number, queue.size, queue.start, places[number], salt, judge)
             for number, queue in enumerate(program.queues)
         ]
         self.actions: dict[type, Callable[[Step], None]] = {
@@ -186,6 +198,9 @@ class Driver:
             queue.settle()
         for queue in self.queues:
             queue.linger(LINGER)
+
+    def conclude(self, outcome: Outcome) -> None:
+        """The last word about what came of it."""
 
     def _begin(self) -> None:
         """A step begins, or what follows the last one."""

@@ -27,11 +27,13 @@ class Wanted:
     out: Path = Path("vqfuzz-out")
     qemu: str = ""  # what starts QEMU, if not the usual one
     avoid: frozenset[str] = frozenset()  # traits of programs that are left out
+    mode: str = "legal"  # legal | hostile | mixed
     everything: bool = False  # report known deviations, too
 
     def options(self, runs: int) -> str:
         """The same as options of the command, for exactly so many programs."""
         words = [f"--seed {self.seed}", f"--runs {runs}"]
+        words += [f"--mode {self.mode}"] if self.mode != "legal" else []
         words += [f"--layout {self.layout}"] if self.layout else []
         words += [f"--in-order {self.in_order}"] if self.in_order else []
         words += ["--continue"] if self.go_on else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from oracles.poked import WaryOracle
 from oracles.queue_oracle import QueueOracle
 from oracles.rules import Violation
 from oracles.trace import Entry, Observation
@@ -25,13 +26,13 @@ class Oracle:
     def __init__(self, without: Iterable[str] = (), unasked: Iterable[str] = ()) -> None:
         self.without = frozenset(without)
         self.unasked = frozenset(unasked)
-        self.queues: dict[int, QueueOracle] = {}
+        self.queues: dict[int, WaryOracle] = {}
 
-    def queue(self, number: int) -> QueueOracle:
+    def queue(self, number: int) -> WaryOracle:
         """The oracle of queue *number*, made when first asked for."""
         found = self.queues.get(number)
         if found is None:
-            found = self.queues[number] = QueueOracle(number, self.without, self.unasked)
+            found = self.queues[number] = WaryOracle(number, self.without, self.unasked)
         return found
 
     def feed(self, queue: int, observation: Observation) -> Violation | None:

@@ -30,6 +30,7 @@ LAYERS = (
     ("packed_rules",),
     ("device_rules", "driver_rules"),
     ("queue_oracle",),
+    ("poked",),
     ("oracle",),
 )
 #: No clock, no randomness, no threads, no input or output in the oracles.
@@ -39,7 +40,7 @@ IMPURE = frozenset(
 )
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
-    "choices draft encoding generate mutate phases pieces program reader shapes shrink simpler strategies".split()
+    "choices draft encoding generate hostile mutate phases pieces program reader shapes shrink simpler strategies wild wild_reader".split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
 AT_ONCE = frozenset({"click"})

@@ -75,6 +75,10 @@ class ModelSession:
         for engine in self.engines:
             if engine.live:
                 engine.halt()
+        while len(self.engines) < len(queues):  # hostile programs have several
+            number = len(self.engines)
+            self._calls.append(False)
+            self.engines.append(type(self.engines[0])(self.memory, ADDRESS, self._store_of(number), self._signal_of(number)))
         for number, config in enumerate(queues):
             self._start(number, config, False)
 
@@ -139,6 +143,10 @@ class ModelSession:
         """Whether a lever keeps buffers unfinished."""
         return self.engines[queue].levers["hold"] != "0"
 
+    def wild(self, way: str, name: str, values: dict[str, int]) -> bool:
+        """A model has no control plane."""
+        return False
+
     def release(self) -> None:
         """All levers neutral; what was held back first, so that it comes as the others say."""
         for name, values in sorted(LEVERS, key=lambda lever: lever[0] != "hold"):
@@ -186,6 +194,13 @@ class Model:
     def probe(self) -> Offer:
         """Everything that this project can negotiate."""
         return Offer(OFFERED, 1, b"", (("device class", "any"),))
+
+    def spare(self) -> None:
+        """Every session is a new device."""
+
+    def ending(self) -> str:
+        """Nothing runs that could end."""
+        return ""
 
     def words(self) -> str:
         """A model prints nothing."""

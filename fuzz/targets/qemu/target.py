@@ -142,6 +142,13 @@ class Qemu:
             hints=behind.hints(features, config),
         )
 
+    def spare(self) -> None:
+        """A device that gave up is reset; a QEMU that can't do that is of no use."""
+
+    def ending(self) -> str:
+        """How QEMU ended, if it did: by itself, it never does."""
+        return self.machine.obituary(0)
+
     def words(self) -> str:
         """The last lines that QEMU printed."""
         return self.machine.words()

@@ -23,6 +23,7 @@ from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
 from oracles import spec
 
 MEMORY = 1 << 21  # bytes shared with the device: buffers of 1 MiB and the rings
+_SHORT_BREATH = 0.1  # seconds to wait for the end of a process whose connection was expected to break
 _CONFIG = 60  # bytes of configuration space asked for: virtio-blk's up to write zeroes
 _NET_MRG_RXBUF = 1 << 15  # 5.1.3; no virtio-blk bit
 _BLK_FLUSH = 1 << 9  # 5.2.3
@@ -54,6 +55,7 @@ class VhostUser:
         self._last: VhostUserSession | None = None
         self._served = False  # a session, since the process was started
         self._offer: Offer | None = None
+        self._spared = False  # the session that is open may end in any way
 
     # --- what a session needs -----------------------------------------------------------------------------------------
 
@@ -85,15 +87,18 @@ class VhostUser:
     def obituary(self, seconds: float) -> str:
         """How the process ended; '' if it runs on or isn't ours."""
         process = self._process
+        if self._spared:
+            seconds = min(seconds, _SHORT_BREATH)
         return process.obituary() if process is not None and process.wait(seconds) else ""
 
     def ended(self, well: bool) -> None:
         """A session is over."""
         self._session = None
+        spared, self._spared = self._spared, False
         if well:
             self._served = True
             return
-        if self._process is not None:
+        if self._process is not None and not spared:
             self._process.end(grace=0)
         if self._memory is not None:  # whoever still writes into it won't disturb the next session
             self._memory.close()
@@ -126,6 +131,15 @@ class VhostUser:
         except OSError as error:
             raise TargetError(f"no memory can be shared: {error.strerror}") from None
         return self._session
+
+    def spare(self) -> None:
+        """A connection may break, and the process serves the next one."""
+        self._spared = True
+
+    def ending(self) -> str:
+        """How the process ended, unless with exit status 0: some serve one connection and are done."""
+        process = self._process
+        return process.obituary() if process is not None and process.failed() else ""
 
     @property
     def starts(self) -> int:
