@@ -11,9 +11,10 @@ from typing import Any
 
 from fuzz import devices, encoding, poking
 from fuzz.driver_side import Driver, Stop
+from fuzz.driver_queue import DriverQueue
 from fuzz.guard import Guard
 from fuzz.hostile_queue import HostileQueue
-from fuzz.program import Notify, Poke, Program, QueueReset, Receive, Reset, Restart, Step, Wild
+from fuzz.program import Notify, Poke, Program, QueueReset, Receive, Reset, Restart, Step, Supply, Wild
 from fuzz.targets import TargetBroken, TargetDied, TargetError
 from fuzz.verdict import BROKEN, CONFORMS, VIOLATES, WEDGED, Outcome
 from oracles.trace import Extent, Resetting
@@ -90,24 +91,32 @@ class HostileDriver(Driver):
 
     def _step(self, step: Step) -> None:
         """One step, with the guard on either side of what we write ourselves."""
-        if isinstance(step, Notify) and self.ever:
-            queue = self._queue_of(step.queue)
-            if queue is not None:
-                queue.publish()
-                self._remember()
-        elif not isinstance(step, Receive):
+        queue = self._queue_of(step.queue) if isinstance(step, Notify | Receive) else None
+        ours = not (isinstance(step, Notify) or (queue is not None and queue.poked))  # whether we write in it
+        if isinstance(step, Notify) and queue is not None:
+            self._check()
+            queue.publish()
+            self._remember()
+        elif ours:
             self._check()
         self.actions[type(step)](step)
-        if isinstance(step, Notify | Receive):
+        if not ours:
             self._check()
         self._remember(isinstance(step, Poke))
+
+    def _queue_of(self, number: int) -> HostileQueue | None:
+        return self.queues[number] if number < len(self.queues) else None
+
+    def _in_gap(self, queue: DriverQueue, step: Supply) -> None:
+        self._check()
+        super()._in_gap(queue, step)
+        self._remember()
 
     def _poke(self, step: Step) -> None:
         assert isinstance(step, Poke)
         queue = self._queue_of(step.queue)
         if queue is None:
             return
-        assert isinstance(queue, HostileQueue)
         self._open_guard()
         queue.note(False)
         if not poking.apply(queue, step):
