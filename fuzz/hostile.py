@@ -110,7 +110,8 @@ class _Hostile:
         if table or (self.legal.features & spec.INDIRECT_DESC and self.integer(0, 3) == 0):
             supply = replace(supply, indirect=0)
         if self.integer(0, 3) == 0 and supply.request is None and self.legal.queues[queue].size > 3:
-            supply = replace(supply, readable=(8, 8), writable=(8, 8), answer=None)
+            table = None if supply.indirect is None else 0
+            supply = replace(supply, readable=(8, 8), writable=(8, 8), answer=None, indirect=table)
         return replace(supply, gap=False)
 
     def _poke(self, what: str, queue: int) -> Poke:

@@ -62,6 +62,11 @@ def targets() -> int:
     say("\nfaults of the model:")
     for fault in sorted(FAULTS.values(), key=lambda fault: fault.name):
         say("\n".join(_wrap(fault.text, 18, f"  {'model:' + fault.name:<14}  ")))
+    from fuzz.targets.model.hostile_faults import HOSTILE
+
+    say("\nfaults that only hostile programs show (--mode hostile):")
+    for name, one in HOSTILE.items():
+        say("\n".join(_wrap(f"{one.text} · {one.severity}", 18, f"  {'model:' + name:<14}  ")))
     return CONFORMS
 
 

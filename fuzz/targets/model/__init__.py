@@ -170,16 +170,17 @@ class Model:
         self.engine = Engine
         if fault:
             from fuzz.targets.model.faults import FAULTS
+            from fuzz.targets.model.hostile_faults import HOSTILE
 
-            if fault not in FAULTS:
+            known = {**FAULTS, **HOSTILE}
+            if fault not in known:
                 from difflib import get_close_matches
 
-                close = get_close_matches(fault, FAULTS, 1, 0)
+                close = get_close_matches(fault, known, 1, 0)
                 raise TargetError(
-                    f"model has no fault {fault!r}; the nearest is {close[0]!r} ("
-                    f"vqfuzz targets lists all {len(FAULTS)})"
+                    f"model has no fault {fault!r}; the nearest is {close[0]!r} (vqfuzz targets lists all {len(known)})"
                 )
-            self.fault = FAULTS[fault]
+            self.fault = known[fault]
             self.engine = self.fault.engine
             self.limits = Limits(levers=LEVERS, empty_elements=True)
 
