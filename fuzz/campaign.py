@@ -151,9 +151,10 @@ class Campaign:
         tally, wanted = self.tally, self.wanted
         rule = outcome.rule
         tally.by_rule[rule] += 1
-        if self.looked[rule] > _CLOSER_LOOKS or self._met_often(rule, program):
+        looked = f"{rule} {outcome.cause}" if outcome.cause else rule  # ends of which we know why differ by that
+        if self.looked[looked] > _CLOSER_LOOKS or self._met_often(rule, program):
             return False
-        self.looked[rule] += 1
+        self.looked[looked] += 1
         ran = self.runner.earlier(program)
         meta = self._facts(index, outcome, patient)
         with finds.uninterrupted():

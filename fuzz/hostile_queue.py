@@ -19,7 +19,7 @@ from oracles.trace import Changed, Extent, Observation, Poked, Resetting, Suppli
 if TYPE_CHECKING:
     from fuzz.hostile_side import HostileDriver
 
-MOMENT = 0.02
+MOMENT = 0.01
 """Seconds for which buffers that nobody owes are waited for."""
 
 #: Device classes whose answers can be judged though earlier requests may have meant anything.
@@ -153,10 +153,12 @@ class HostileQueue(DriverQueue):
             self._wait(self.oracle.received + self.oracle.available, False)
 
     def _may_be_spoilt(self, number: int) -> bool:
-        """Whether what is poked lets the device write into this buffer."""
+        """Whether what is poked lets the device write into this buffer, or has a part in what it answers there."""
         block = self.blocks.get(number)
         if block is None or not self.driver.wild:
             return False
+        if self.driver.device is not None:
+            return True  # requests of one queue have effects on another: frames that come back, sectors, ports
         reached = [one for queue in self.driver.queues if queue.poked for one in queue.reach.extents]
         return self.driver.loose or overlaps(block.elements, reached)
 

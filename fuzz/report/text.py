@@ -131,6 +131,9 @@ def _facts(shown: Shown, told: story.Story) -> list[str]:
     lines += _wrapped(f"{names} · {program.layout}, {size}", " " * 12, "  features  ")
     if parts:
         lines.append("  verdict   " + " · ".join(parts))
+    if meta.get("severity"):
+        cause = f" · {meta['cause']}" if meta.get("cause") else ""
+        lines += _wrapped(f"{meta['severity']}{cause}", " " * 12, "  severity  ")
     if meta.get("seed") is not None:
         lines.append(f"  id        {meta.get('id', '?')} · seed {meta['seed']}, program {meta.get('index', '?')}")
     words = str(meta.get("words") or "").splitlines()

@@ -23,7 +23,7 @@ from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
 from oracles import spec
 
 MEMORY = 1 << 21  # bytes shared with the device: buffers of 1 MiB and the rings
-_SHORT_BREATH = 0.1  # seconds to wait for the end of a process whose connection was expected to break
+_SHORT_BREATH = 0.02  # seconds to wait for the end of a process whose connection was expected to break
 _CONFIG = 60  # bytes of configuration space asked for: virtio-blk's up to write zeroes
 _NET_MRG_RXBUF = 1 << 15  # 5.1.3; no virtio-blk bit
 _BLK_FLUSH = 1 << 9  # 5.2.3
