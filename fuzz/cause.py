@@ -29,10 +29,10 @@ _LINES = (
     re.compile(r"\S+:\d+:\d+: runtime error: .*"),
     re.compile(r"thread '.*' (?:\(\d+\) )?panicked at .*"),
     re.compile(r".*: Assertion [`'].*' failed\.?"),
-    re.compile(r".*:ERROR:.*: assertion failed.*"),
+    re.compile(r"(?:.*:)?ERROR:\S+:\d+:.*(?:assertion failed|should not be reached).*"),
     re.compile(r"\*\*\* (?:stack smashing|buffer overflow) detected \*\*\*.*"),
     re.compile(r"(?:malloc|free|realloc|corrupted|munmap_chunk|double free)\b.*(?:invalid|corrupt|size|list|top).*"),
-    re.compile(r"PANIC in .*|.*: Bad ram offset .*|qemu: fatal: .*|.*code should not be reached.*"),
+    re.compile(r"PANIC in .*|.*: Bad ram offset .*|qemu: fatal: .*"),
 )
 _HEAP = re.compile(r"\*\*\* |^(?:malloc|free|realloc|corrupted|munmap_chunk|double free)\b")
 _FRAME = re.compile(r"^\s*#\d+ 0x[0-9a-f]+ (?:in )?(.*)")

@@ -11,7 +11,20 @@ from dataclasses import replace
 from fuzz import generate
 from fuzz.choices import Choices, Seeded
 from fuzz.draft import facts
-from fuzz.program import Limits, Notify, Poke, Program, Receive, Reset, Step, Supply, Wild
+from fuzz.program import (
+    Lever,
+    Limits,
+    Notify,
+    Poke,
+    Program,
+    QueueReset,
+    Receive,
+    Reset,
+    Restart,
+    Step,
+    Supply,
+    Wild,
+)
 from fuzz.wild import ADDRESSES, PLACED, POKES, WAYS, values_of
 from oracles import spec
 
@@ -61,7 +74,10 @@ class _Hostile:
 
     def program(self) -> Program:
         """The legal steps up to some point, wrong ones among them, and the tail."""
-        steps = list(self.legal.steps[: self.integer(0, _STEPS)])
+        # One reset alone, the last one: what follows it is plain, so that what is wrong then comes of what was before.
+        # What levers hold back, or let fail, may still do so when the buffers that it was meant for never were.
+        left_out = (Reset, Restart, QueueReset, *((Lever,) if self._planes() else ()))
+        steps = [step for step in self.legal.steps if not isinstance(step, left_out)][: self.integer(0, _STEPS)]
         for _ in range(self.integer(1, 3)):
             self._spoil(steps)
         steps += self._traffic(self.integer(0, len(self.legal.queues) - 1))
