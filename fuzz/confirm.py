@@ -190,7 +190,8 @@ def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *
              seconds: float = 0.0, progress: Callable[[int, Program], None] | None = None) -> Smaller:  # fmt: skip
     """The smallest program that shows the same. Interrupted: the smallest so far, marked as *stopped*."""
     budget = budget or (1000 if not runner.real else 40 if needs.patient else 300)
-    seconds = seconds or (300.0 if not runner.real else 45.0)
+    hangs = program.hostile and needs.rule == HUNG  # each candidate that shows it takes half a minute
+    seconds = seconds or (300.0 if not runner.real or hangs else 45.0)
     if needs.patient:
         hasty = _Shrinking(runner, program, outcome, replace(needs, patient=False), True, seconds, progress)
         found = hasty.run(5 * budget)

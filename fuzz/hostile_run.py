@@ -15,6 +15,9 @@ from fuzz.program import Poke, Program, Wild
 from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung
 from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, VIOLATES, WEDGED, Outcome
 
+PATIENCE = 20.0
+"""Seconds for which what answers no more may still come back, before it counts as a hang."""
+
 Drive = Callable[[Program, Session], Outcome]
 _SEVERE = {VIOLATES: causes.MEMORY, HUNG: causes.HANG, WEDGED: causes.WEDGED}
 
@@ -26,6 +29,12 @@ def run(target: Target, session: Session, program: Program, drive: Drive) -> Out
     """
     target.spare()
     outcome = drive(program, session)
+    if outcome.verdict == HUNG and target.revives(PATIENCE):
+        # It was told to write hundreds of megabytes, say. What it does then is its right, but of no more use to us.
+        outcome.verdict, outcome.rejected, outcome.reason = CONFORMS, f"slow: {outcome.reason}", ""
+        session.close()
+        target.restart()
+        return _judged(target, outcome)
     outcome = _afterwards(target, session, program, outcome, drive)
     if outcome.verdict in (VIOLATES, WEDGED) and _as_bad_without(target, session, program, outcome, drive):
         told = outcome.violation.rule if outcome.violation is not None else outcome.reason
@@ -73,6 +82,10 @@ def _afterwards(target: Target, session: Session, program: Program, outcome: Out
     except (TargetError, TargetBroken) as error:
         ended = target.ending()
         return _ends(outcome, CRASHED if ended else WEDGED, ended or f"no new session: {error}")
+    ended = target.ending()
+    if ended:
+        fresh.close()
+        return _ends(outcome, CRASHED, f"{target.name} ended: {ended}")
     try:
         later = drive(again, fresh)
     except TargetError as error:

@@ -169,6 +169,10 @@ class Target(Protocol):
         """The session that is open may end in any way: what runs goes on serving, unless it ended itself."""
         ...
 
+    def revives(self, seconds: float) -> bool:
+        """Whether what did not answer answers after all, within so long: then it was only slow."""
+        ...
+
     def ending(self) -> str:
         """How its process ended, if that can't be meant; '' while it runs, or if it isn't ours."""
         ...

@@ -199,6 +199,10 @@ class Model:
     def spare(self) -> None:
         """Every session is a new device."""
 
+    def revives(self, seconds: float) -> bool:
+        """A model never does."""
+        return False
+
     def ending(self) -> str:
         """Nothing runs that could end."""
         return ""

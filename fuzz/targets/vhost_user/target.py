@@ -55,6 +55,7 @@ class VhostUser:
         self._last: VhostUserSession | None = None
         self._served = False  # a session, since the process was started
         self._offer: Offer | None = None
+        self._untold = ""  # how a process ended, if another had to be started for a connection
         self._spared = False  # the session that is open may end in any way
 
     # --- what a session needs -----------------------------------------------------------------------------------------
@@ -65,6 +66,8 @@ class VhostUser:
         if process is None:
             return self._connect_to_path()
         if not process.alive():
+            if process.failed():
+                self._untold = process.obituary()  # nobody saw it end: between two sessions, say
             process.start()
             self._served = False
         return process.connect(self.preset.patience if self.preset else 10.0)
@@ -135,11 +138,26 @@ class VhostUser:
     def spare(self) -> None:
         """A connection may break, and the process serves the next one."""
         self._spared = True
+        self._untold = ""
+
+    def revives(self, seconds: float) -> bool:
+        """Whether it serves another connection."""
+        try:
+            frontend = Frontend(self.connect(), seconds)
+        except TargetError:
+            return False
+        try:
+            frontend.negotiate()
+        except ConversationError:
+            return False
+        finally:
+            frontend.close()
+        return True
 
     def ending(self) -> str:
         """How the process ended, unless with exit status 0: some serve one connection and are done."""
         process = self._process
-        return process.obituary() if process is not None and process.failed() else ""
+        return process.obituary() if process is not None and process.failed() else self._untold
 
     @property
     def starts(self) -> int:
