@@ -119,6 +119,7 @@ class Campaign:
         tally = self.tally
         tally.chains += outcome.chains
         tally.rejected += bool(outcome.rejected)
+        tally.unjudged += program.hostile and outcome.reason.startswith("not judged")
         tally.shape(program.layout, program.features)
         for warning in outcome.warnings:
             tally.warnings[warning.rule] += 1
@@ -335,6 +336,7 @@ class Campaign:
         parts += [f"{tally.undecided} undecided"] if tally.undecided else []
         parts += [f"{tally.flaky} flaky"] if tally.flaky else []
         parts += [f"{tally.rejected} rejected cleanly"] if tally.rejected else []
+        parts += [f"{tally.unjudged} not judged: they fail in legal mode, too"] if tally.unjudged else []
         found = f"{_count(tally.found, 'find')} in {self.wanted.out}" if tally.found else "no violation"
         self.say(" · ".join([*parts, found]) + (" · interrupted" if interrupted else ""))
         self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.drawn, 1))}")

@@ -25,6 +25,7 @@ from fuzz.program import (
     Supply,
     Wild,
 )
+from fuzz.simpler import tidy
 from fuzz.wild import ADDRESSES, PLACED, POKES, WAYS, values_of
 from oracles import spec
 
@@ -84,7 +85,7 @@ class _Hostile:
         steps.append(Reset())
         for queue in range(len(self.legal.queues)):
             steps += self._traffic(queue)
-        return replace(self.legal, steps=tuple(steps))
+        return tidy(replace(self.legal, steps=tuple(steps)))  # a queue that is not resized may be too small for some
 
     def _traffic(self, queue: int) -> list[Step]:
         """One plain buffer that makes its way."""

@@ -16,7 +16,7 @@ from fuzz.guard import Guard
 from fuzz.hostile_queue import HostileQueue
 from fuzz.program import Notify, Poke, Program, QueueReset, Receive, Reset, Restart, Step, Supply, Wild
 from fuzz.targets import TargetBroken, TargetDied, TargetError
-from fuzz.verdict import BROKEN, CONFORMS, VIOLATES, WEDGED, Outcome
+from fuzz.verdict import BROKEN, CONFORMS, UNDECIDED, VIOLATES, WEDGED, Outcome
 from oracles.trace import Extent, Resetting
 
 _MARGIN = 1 << 16  # bytes behind the last buffer that are watched, too
@@ -204,6 +204,8 @@ class HostileDriver(Driver):
     def conclude(self, outcome: Outcome) -> None:
         """What a verdict means here: what is broken before the first poke is no matter of ours; after a reset, it is
         one that lasts."""
+        if outcome.verdict == UNDECIDED and not self.ever:
+            outcome.verdict, outcome.reason = CONFORMS, f"not judged: it waits in vain before anything hostile happens: {outcome.reason}"
         if outcome.verdict not in (VIOLATES, BROKEN):
             return
         violation = outcome.violation

@@ -85,7 +85,7 @@ def test_what_the_sanitizer_says_is_the_cause(backend: str) -> None:
     try:
         runner = Runner(target)
         outcome = runner.run(encoding.load(PROGRAM + "say set-vring-num queue=5 value=16\n"))
-        assert outcome.verdict == CRASHED
+        assert outcome.verdict == CRASHED, outcome.reason
         assert outcome.severity == "memory safety"
         assert "heap-buffer-overflow" in outcome.reason
         assert "AddressSanitizer: heap-buffer-overflow" in outcome.cause

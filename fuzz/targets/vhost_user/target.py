@@ -101,8 +101,11 @@ class VhostUser:
         if well:
             self._served = True
             return
-        if self._process is not None and not spared:
-            self._process.end(grace=0)
+        process = self._process
+        if process is not None and process.failed():
+            self._untold = process.obituary()
+        if process is not None and not spared:
+            process.end(grace=0)
         if self._memory is not None:  # whoever still writes into it won't disturb the next session
             self._memory.close()
             self._memory = None
