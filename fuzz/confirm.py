@@ -73,13 +73,9 @@ class Runner:
                 outcome.verdict, outcome.reason, self.late = self.late_verdict, self.late, ""
         return outcome
 
-    def _drive(
-        self, program: Program, session: Session, patient: bool, salt: int, without: frozenset[str]
-    ) -> Outcome:
+    def _drive(self, program: Program, session: Session, patient: bool, salt: int, without: frozenset[str]) -> Outcome:
         def drive(program: Program, session: Session) -> Outcome:
-            return driver_side.run(
-                program, session, hints=self._hints, patient=patient, salt=salt, without=without
-            )
+            return driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without)
 
         if not program.hostile:
             return drive(program, session)

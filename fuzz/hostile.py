@@ -94,7 +94,11 @@ class _Hostile:
     def _plain(self, queue: int) -> Supply:
         device = facts(self.limits).device
         if device is None:
-            return Supply((_ROOM,), (_ROOM,), queue=queue) if self.legal.queues[queue].size > 1 else Supply((), (_ROOM,), queue=queue)
+            return (
+                Supply((_ROOM,), (_ROOM,), queue=queue)
+                if self.legal.queues[queue].size > 1
+                else Supply((), (_ROOM,), queue=queue)
+            )
         request, cut = device.draw(self.choices, queue, replace(self.limits, longest_element=512))
         return Supply((), (), request, cut if queue in self.limits.uncut else (), queue=queue)
 
@@ -127,8 +131,8 @@ class _Hostile:
         if table or (self.legal.features & spec.INDIRECT_DESC and self.integer(0, 3) == 0):
             supply = replace(supply, indirect=0)
         if self.integer(0, 3) == 0 and supply.request is None and self.legal.queues[queue].size > 3:
-            table = None if supply.indirect is None else 0
-            supply = replace(supply, readable=(8, 8), writable=(8, 8), answer=None, indirect=table)
+            whole = None if supply.indirect is None else 0
+            supply = replace(supply, readable=(8, 8), writable=(8, 8), answer=None, indirect=whole)
         return replace(supply, gap=False)
 
     def _poke(self, what: str, queue: int) -> Poke:

@@ -130,4 +130,3 @@ def _as_bad_without(target: Target, session: Session, program: Program, outcome:
     if outcome.verdict == WEDGED:
         return other.verdict in BAD
     return other.rule == outcome.rule
-

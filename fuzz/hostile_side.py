@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from fuzz import devices, encoding, poking
-from fuzz.driver_side import Driver, Stop
 from fuzz.driver_queue import DriverQueue
+from fuzz.driver_side import Driver, Stop
 from fuzz.guard import Guard
 from fuzz.hostile_queue import HostileQueue
 from fuzz.program import Notify, Poke, Program, QueueReset, Receive, Reset, Restart, Step, Supply, Wild
@@ -27,7 +27,7 @@ class Renew(Stop):
 
 
 class HostileDriver(Driver):
-    """One execution. *ever*: something was poked; *wild*: and nothing was reset since; *loose*: writes prove nothing."""
+    """One execution. *ever*: something was poked; *wild*: and not reset since; *loose*: writes prove nothing."""
 
     queue_kind = HostileQueue
     queues: list[HostileQueue]  # type: ignore[assignment]  # every one of them is of our kind
@@ -205,7 +205,10 @@ class HostileDriver(Driver):
         """What a verdict means here: what is broken before the first poke is no matter of ours; after a reset, it is
         one that lasts."""
         if outcome.verdict == UNDECIDED and not self.ever:
-            outcome.verdict, outcome.reason = CONFORMS, f"not judged: it waits in vain before anything hostile happens: {outcome.reason}"
+            outcome.verdict, outcome.reason = (
+                CONFORMS,
+                f"not judged: it waits in vain before anything hostile happens: {outcome.reason}",
+            )
         if outcome.verdict not in (VIOLATES, BROKEN):
             return
         violation = outcome.violation

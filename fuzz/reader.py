@@ -52,6 +52,7 @@ def closest(word: str, known: Collection[str]) -> str:
 
 
 def number(word: str, what: str, low: int, high: int) -> int:
+    """The decimal number *word*, which *what* is. Raises Problem."""
     if not _NUMBER.fullmatch(word):
         raise Problem(f"{what} is «{short(word)}»; write a decimal number in {low}..{high}")
     value = int(word)
@@ -307,7 +308,6 @@ class Reader:
         if not equals or not _WORD.fullmatch(name) or not _VALUE.fullmatch(value):
             raise Problem("«lever» takes one name=value; write e.g. «lever order=lifo»")
         return Lever(name, value)
-
 
     def _poke(self, words: list[str]) -> Step:
         from fuzz.wild_reader import poke  # late: only hostile programs need it

@@ -57,7 +57,6 @@ def _model(words: str) -> Target:
     if words == "model":
         return cast("Target", Model())
     from fuzz.targets.model.faults import FAULTS
-
     from fuzz.targets.model.hostile_faults import HOSTILE
 
     fault = words.partition(":")[2]

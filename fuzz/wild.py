@@ -105,7 +105,7 @@ WIDE = (0, 1, 0xFFFF, 0xFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFFF, 64, 65
 
 def values_of(field: str, bits: int) -> tuple[int, ...]:
     """Values worth trying for a field of so many bits, the simplest first."""
-    known = (WIDE if field == "value" and bits > 16 else VALUES[field])
+    known = WIDE if field == "value" and bits > 16 else VALUES[field]
     mask = (1 << bits) - 1
     return tuple(dict.fromkeys(value & mask for value in known))
 
@@ -178,4 +178,18 @@ def bit_names(word: str) -> int | None:
     return total
 
 
-__all__ = ["ADDRESSES", "FLAGS", "PLACED", "POKES", "REGISTERS", "SAY", "WAYS", "bit_names", "fields_of", "simpler", "tidied", "values_of", "weight"]
+__all__ = [
+    "ADDRESSES",
+    "FLAGS",
+    "PLACED",
+    "POKES",
+    "REGISTERS",
+    "SAY",
+    "WAYS",
+    "bit_names",
+    "fields_of",
+    "simpler",
+    "tidied",
+    "values_of",
+    "weight",
+]

@@ -39,7 +39,9 @@ def test_generated_programs_survive_their_text(limits: Limits) -> None:
         assert made == hostile.nth(5, index, limits)
         assert encoding.load(encoding.dump(made)) == made
         assert made.hostile
-        seen |= {step.what if isinstance(step, Poke) else step.way for step in made.steps if isinstance(step, Poke | Wild)}
+        seen |= {
+            step.what if isinstance(step, Poke) else step.way for step in made.steps if isinstance(step, Poke | Wild)
+        }
     assert seen == set(POKES) | ({"say", "register"} if limits.device != "any" else set())
 
 
@@ -179,7 +181,11 @@ def test_a_device_that_stays_broken_is_wedged() -> None:
 
 
 def test_another_queue_goes_on_while_one_is_poked() -> None:
-    text = HEAD + "supply in:8 held\npoke head value=0xffff\nnotify force\nsupply in:4 queue=1\nnotify queue=1\nreceive 1 queue=1\n"
+    text = (
+        HEAD
+        + "supply in:8 held\npoke head value=0xffff\nnotify force\n"
+        + "supply in:4 queue=1\nnotify queue=1\nreceive 1 queue=1\n"
+    )
     outcome = Runner(Model()).run(encoding.load(text))
     assert outcome.verdict == CONFORMS
     assert outcome.chains == 1
@@ -242,7 +248,7 @@ ASAN = """\
 =================================================================
 ==123==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x602000000014 at pc 0x55d bp 0x7ff sp 0x7fe
 WRITE of size 4 at 0x602000000014 thread T0
-    #0 0x7f45 in __interceptor_memcpy ../../../../src/libsanitizer/sanitizer_common/sanitizer_common_interceptors.inc:827
+    #0 0x7f45 in __interceptor_memcpy ../src/libsanitizer/sanitizer_common/interceptors.inc:827
     #1 0x55d in queue_size backend.c:31
     #2 0x55e in main backend.c:60
 """
@@ -252,7 +258,12 @@ WRITE of size 4 at 0x602000000014 thread T0
     ("text", "line", "frame", "unsafe"),
     [
         (ASAN, "AddressSanitizer: heap-buffer-overflow", "queue_size backend.c:31", True),
-        ("x\n==7==WARNING: MemorySanitizer: use-of-uninitialized-value\n    #0 0x1 in f a.c:1\n", "MemorySan", "f a.c:1", True),
+        (
+            "x\n==7==WARNING: MemorySanitizer: use-of-uninitialized-value\n    #0 0x1 in f a.c:1\n",
+            "MemorySan",
+            "f a.c:1",
+            True,
+        ),
         ("WARNING: ThreadSanitizer: data race (pid=9)\n", "ThreadSanitizer: data race", "", True),
         ("==1==ERROR: LeakSanitizer: detected memory leaks\n", "LeakSanitizer", "", False),
         ("a.c:3:7: runtime error: index 9 out of bounds for type 'int [4]'\n", "runtime error: index 9", "", True),

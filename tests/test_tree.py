@@ -40,7 +40,10 @@ IMPURE = frozenset(
 )
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
-    "choices draft encoding generate hostile mutate phases pieces program reader shapes shrink simpler strategies wild wild_reader".split()
+    (
+        "choices draft encoding generate hostile mutate phases pieces program reader shapes shrink simpler strategies "
+        "wild wild_reader"
+    ).split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
 AT_ONCE = frozenset({"click"})

@@ -78,7 +78,9 @@ class ModelSession:
         while len(self.engines) < len(queues):  # hostile programs have several
             number = len(self.engines)
             self._calls.append(False)
-            self.engines.append(type(self.engines[0])(self.memory, ADDRESS, self._store_of(number), self._signal_of(number)))
+            self.engines.append(
+                type(self.engines[0])(self.memory, ADDRESS, self._store_of(number), self._signal_of(number))
+            )
         for number, config in enumerate(queues):
             self._start(number, config, False)
 
@@ -169,10 +171,10 @@ class Model:
         self.starts = 0
         self.engine = Engine
         if fault:
-            from fuzz.targets.model.faults import FAULTS
-            from fuzz.targets.model.hostile_faults import HOSTILE
+            from fuzz.targets.model.faults import FAULTS, Fault
+            from fuzz.targets.model.hostile_faults import HOSTILE, HostileFault
 
-            known = {**FAULTS, **HOSTILE}
+            known: dict[str, Fault | HostileFault] = {**FAULTS, **HOSTILE}
             if fault not in known:
                 from difflib import get_close_matches
 

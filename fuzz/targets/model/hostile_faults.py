@@ -107,7 +107,8 @@ HOSTILE: dict[str, HostileFault] = {
     for fault in (
         HostileFault("h01", "a length that leads out of memory is written in front of its element", "VIOLATES",
                      "memory safety", _BeforeIt),
-        HostileFault("h02", "split: a chain that leads back into itself is followed for ever", "HUNG", "hang", _Endless),
+        HostileFault("h02", "split: a chain that leads back into itself is followed for ever", "HUNG", "hang",
+                     _Endless),
         HostileFault("h03", "a head or id beyond the ring stops the queue for ever, over resets, too", "WEDGED",
                      "wedged", _Wedged),
         HostileFault("h04", "split: an available idx too far ahead overwrites the next queue's descriptors", "VIOLATES",

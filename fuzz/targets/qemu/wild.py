@@ -32,7 +32,7 @@ def access(qtest: Qtest, transport: Transport, name: str, values: dict[str, int]
     width = width if width in _SUFFIX else _USUAL.get(name, 2)
     value = values.get("value", 0) & (1 << 8 * width) - 1
     if name == "notify":
-        command, address, _ = transport.doorbell(0).split()
+        address = transport.doorbell(0).split()[1]
     else:
         known = {title: place for place, title in transport.registers().items()}
         place = known.get(name, known.get(_MMIO.get(name, ""), -1))
@@ -46,4 +46,3 @@ def access(qtest: Qtest, transport: Transport, name: str, values: dict[str, int]
         qtest.ask(f"write{_SUFFIX[width]} {at:#x} {value:#x}", "endianness")
     except Refused:
         return  # qtest has no such command: then nothing happened
-
