@@ -22,7 +22,7 @@ from fuzz.verdict import CONFORMS, WEDGED
 from fuzz.wild import ADDRESSES, POKES, WAYS
 from oracles import spec
 from oracles.oracle import judge
-from oracles.trace import Changed, Poked, Started, Stored, dump, load
+from oracles.trace import Changed, Entry, Poked, Started, Stored, dump, load
 
 BLK = Limits(device="blk", layouts=("split",), in_order=(False,), hints=(("capacity", 100),))
 HEAD = "virtqueue-program 1\nqueue split 4\nqueue split 4\nfeatures indirect_desc version_1\n"
@@ -89,8 +89,8 @@ def test_every_word_can_be_read_back() -> None:
             step = Wild(way, name, tuple((field, (1 << min(bits, 64)) - 1) for field, bits in fields.items()))
             assert encoding.load(HEAD + encoding.line(step) + "\n").steps == (step,)
     for address in ADDRESSES:
-        step = Poke("table", 3, address)
-        assert encoding.load(HEAD + encoding.line(step) + "\n").steps == (step,)
+        poke = Poke("table", 3, address)
+        assert encoding.load(HEAD + encoding.line(poke) + "\n").steps == (poke,)
 
 
 def test_every_move_makes_a_step_simpler() -> None:
@@ -237,7 +237,7 @@ def test_the_oracle_judges_a_poked_queue_by_its_strays_alone() -> None:
     found, _ = judge([(0, started), (0, Poked("poke head value=1")), (0, Changed(0x1800, b"x"))])
     assert found is not None
     assert found.rule == "VQ-OOB"
-    again = [(0, started), (0, Poked("x")), (0, started._replace(cause="reset")), (0, garbage)]
+    again: list[Entry] = [(0, started), (0, Poked("x")), (0, started._replace(cause="reset")), (0, garbage)]
     assert judge(again)[0] is not None
     assert list(load(dump([(0, Poked("poke chain 0 len=1"))]))) == [(0, Poked("poke chain 0 len=1"))]
 
