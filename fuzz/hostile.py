@@ -66,12 +66,15 @@ class _Hostile:
         self.limits = limits
         self.legal = legal
         self.split = legal.layout == spec.SPLIT
-        kinds = [*POKES, "say", "register"] if self._planes() else list(POKES)
+        kinds = [*POKES, *self._planes()]
         self.kinds = [kind for kind in kinds if self.integer(0, 2) == 0] or [kinds[self.integer(0, len(kinds) - 1)]]
         self.fields = [field for field in ("addr", "len", "flags", "toggle", "next") if self.integer(0, 1)]
 
-    def _planes(self) -> bool:
-        return self.limits.device != "any"
+    def _planes(self) -> tuple[str, ...]:
+        """The control plane that there is: queues are stopped and started over vhost-user alone."""
+        if self.limits.device == "any":
+            return ()
+        return ("say",) if "restart" in self.limits.actions else ("register",)
 
     def program(self) -> Program:
         """The legal steps up to some point, wrong ones among them, and the tail."""

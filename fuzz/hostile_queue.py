@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MOMENT = 0.01
 """Seconds for which buffers that nobody owes are waited for."""
 
-#: Device classes whose answers can be judged though earlier requests may have meant anything.
-_PLAIN = frozenset({"any", "blk", "net", "rng", "console"})
+#: Device classes whose answers can be judged after a reset, whatever earlier requests were: nothing of these comes back.
+PLAIN = frozenset({"any", "blk", "rng"})
 
 
 class HostileQueue(DriverQueue):
@@ -167,7 +167,7 @@ class HostileQueue(DriverQueue):
         if self._may_be_spoilt(buffer.number):
             return
         message = self.messages.get(buffer.number)
-        if message is not None and self.driver.ever and self.driver.program.device not in _PLAIN:
+        if message is not None and self.driver.ever and self.driver.program.device not in PLAIN:
             self.messages[buffer.number] = Message(message.readable, message.writable, completes=message.completes)
         super().scan(buffer)
 
