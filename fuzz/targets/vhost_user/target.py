@@ -98,8 +98,9 @@ class VhostUser:
         """A session is over."""
         self._session = None
         spared, self._spared = self._spared, False
-        if well:
+        if well or spared:
             self._served = True
+        if well:
             return
         process = self._process
         if process is not None and process.failed():
@@ -134,6 +135,12 @@ class VhostUser:
             if served:
                 raise
             raise TargetError(str(error)) from None  # it never worked: that is no find
+        except TargetError:
+            if self._served and process is not None and process.failed():  # it was ending when we looked
+                line = f"{self.name} ended after its last connection: {process.obituary()}"
+                process.end()
+                raise TargetDied(line) from None
+            raise
         except OSError as error:
             raise TargetError(f"no memory can be shared: {error.strerror}") from None
         return self._session
