@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOMENT = 0.01
 """Seconds for which buffers that nobody owes are waited for."""
 
-#: Device classes whose answers can be judged after a reset, whatever earlier requests were: nothing of these comes back.
+#: Device classes whose answers can be judged after a reset, whatever was asked before: nothing of that comes back.
 PLAIN = frozenset({"any", "blk", "rng"})
 
 
