@@ -25,6 +25,7 @@ from fuzz.program import (
     Restart,
     Step,
     Supply,
+    Wild,
     directly,
 )
 from oracles import spec
@@ -46,6 +47,8 @@ def adapt(program: Program, limits: Limits, needs: int = -1) -> Program:
 
     *needs*: the features without which it would not be the same program; others are left out where there are none.
     """
+    if program.hostile:
+        raise Unfit("it is hostile")
     program = replace(program, features=program.features & ~(_missing(program, limits) & ~needs))
     _check(program, limits)
     if program.device == limits.device == "any":
@@ -170,7 +173,7 @@ class _Requests:
         if request is None or not isinstance(step, Supply):
             if isinstance(step, QueueReset):
                 return replace(step, size=step.size * factor, queue=self._number(step.queue))
-            return step if isinstance(step, Reset | Lever) else replace(step, queue=self._number(step.queue))
+            return step if isinstance(step, Reset | Lever | Wild) else replace(step, queue=self._number(step.queue))
         queue = self._number(step.queue)
         count = (len(step.readable) + len(step.writable)) * factor
         whole = queue in self.limits.uncut

@@ -17,7 +17,7 @@ from fuzz import __version__, deviations, encoding, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, decide, minimise
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
-from fuzz.generate import nth
+from fuzz.hostile import drawn
 from fuzz.program import Program
 from fuzz.report.text import Shown, quote, render
 from fuzz.status import Status, duration
@@ -98,7 +98,7 @@ class Campaign:
                 break
             if self.status.due(now):
                 self._progress(now)
-            program = nth(wanted.seed, index, self.limits)
+            program = drawn(wanted.mode, wanted.seed, index, self.limits)
             tally.drawn = index + 1
             if wanted.avoid and not wanted.avoid.isdisjoint(traits(program, self.limits.hints)):
                 index += 1
@@ -126,6 +126,8 @@ class Campaign:
         """Take an outcome into account; whether the campaign is over."""
         tally = self.tally
         tally.chains += outcome.chains
+        tally.rejected += bool(outcome.rejected)
+        tally.unjudged += program.hostile and outcome.reason.startswith("not judged")
         tally.shape(program.layout, program.features)
         for warning in outcome.warnings:
             tally.warnings[warning.rule] += 1
@@ -158,9 +160,10 @@ class Campaign:
         tally, wanted = self.tally, self.wanted
         rule = outcome.rule
         tally.by_rule[rule] += 1
-        if self.looked[rule] > _CLOSER_LOOKS or self._met_often(rule, program):
+        looked = f"{rule} {outcome.cause}" if outcome.cause else rule  # ends of which we know why differ by that
+        if self.looked[looked] > _CLOSER_LOOKS or self._met_often(rule, program):
             return False
-        self.looked[rule] += 1
+        self.looked[looked] += 1
         ran = self.runner.earlier(program)
         meta = self._facts(index, outcome, patient)
         with finds.uninterrupted():
@@ -170,7 +173,7 @@ class Campaign:
         if outcome.verdict == OUR_FAULT:
             self._ours(find, outcome)
             return not wanted.go_on
-        needs = Needs(rule, patient, finish)
+        needs = Needs(rule, patient, finish, cause=outcome.cause)
         repeated = any(known == rule for known, _ in self.kept)
         found = tally.found
         began = time.monotonic()
@@ -325,6 +328,8 @@ class Campaign:
             "verdict": outcome.verdict,
             "message": violation.message if violation is not None else outcome.reason,
             "reason": outcome.reason,
+            **({"severity": outcome.severity} if outcome.severity else {}),
+            **({"cause": outcome.cause} if outcome.cause else {}),
             "target": self.target.name,
             "describe": self.target.describe(),
             "seed": self.wanted.seed,
@@ -362,6 +367,8 @@ class Campaign:
         parts += [f"{tally.slow} slow"] if tally.slow else []
         parts += [f"{tally.undecided} undecided"] if tally.undecided else []
         parts += [f"{tally.flaky} flaky"] if tally.flaky else []
+        parts += [f"{tally.rejected} rejected cleanly"] if tally.rejected else []
+        parts += [f"{tally.unjudged} not judged: they fail in legal mode, too"] if tally.unjudged else []
         found = f"{_count(tally.found, 'find')} in {self.wanted.out}" if tally.found else "no violation"
         self.say(" · ".join([*parts, found]) + (" · interrupted" if interrupted else ""))
         self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.drawn, 1))}")

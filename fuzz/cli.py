@@ -82,6 +82,8 @@ _out = click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT
 @_seed("all programs")
 @click.option("--layout", type=click.Choice(["split", "packed", "both"]), help="Layout of the virtqueues.")
 @click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
+@click.option("--mode", type=click.Choice(["legal", "hostile", "mixed"]), default="legal", show_default=True,
+              help="hostile: break the driver's rules, and judge safety and recovery alone.")  # fmt: skip
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
 @click.option("--avoid", multiple=True, metavar="WHAT",
               help="Leave out programs with WHAT in them: full-ring, queue-reset, table, lever-pause, ….")  # fmt: skip

@@ -66,8 +66,7 @@ class Runner:
         if isinstance(session, Outcome):
             return session
         try:
-            outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without,
-                                      unasked=self.unasked, audit=self.audit, queue=self.queue)  # fmt: skip
+            outcome = self._drive(program, session, patient, salt, without)
         except TargetError:
             raise
         except Exception as error:  # a defect of ours, whatever it is: the program that shows it must not be lost
@@ -80,6 +79,17 @@ class Runner:
             if self.late:
                 outcome.verdict, outcome.reason, self.late = self.late_verdict, self.late, ""
         return _strictly(outcome) if self.strict else outcome
+
+    def _drive(self, program: Program, session: Session, patient: bool, salt: int, without: frozenset[str]) -> Outcome:
+        def drive(program: Program, session: Session) -> Outcome:
+            return driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without,
+                                   unasked=self.unasked, audit=self.audit, queue=self.queue)  # fmt: skip
+
+        if not program.hostile:
+            return drive(program, session)
+        from fuzz import hostile_run  # late: only hostile programs need it
+
+        return hostile_run.run(self.target, session, program, drive)
 
     def _remember(self, program: Program) -> None:
         starts = self.target.starts
@@ -140,12 +150,18 @@ class Needs:
     finish: bool = False  # it shows when the session is over
     tries: int = 1  # executions of one candidate, for what does not happen every time
     before: tuple[Program, ...] = ()  # what must have run on the target since it was started
+    cause: str = ""  # what a sanitizer or an assertion said
+
+    def fits(self, outcome: Outcome) -> bool:
+        """Whether *outcome* is what is looked for."""
+        alike = not self.cause or not outcome.cause or outcome.cause == self.cause
+        return outcome.rule == self.rule and outcome.verdict in BAD and alike
 
     def seen(self, runner: Runner, program: Program, salt: int = 0) -> Outcome | None:
         """The outcome if *program* shows it, else None."""
         for attempt in range(self.tries):
             outcome = runner.run(program, self.patient, salt + attempt, finish=self.finish, before=self.before)
-            if outcome.rule == self.rule and outcome.verdict in BAD:
+            if self.fits(outcome):
                 return outcome
         return None
 
@@ -164,7 +180,7 @@ def again(runner: Runner, program: Program, needs: Needs, times: int,
     count = 0
     for salt in range(times):
         outcome = runner.run(program, needs.patient, salt, finish=needs.finish, before=needs.before)
-        count += outcome.rule == needs.rule and outcome.verdict in BAD
+        count += needs.fits(outcome)
         if progress is not None:
             progress(salt + 1)
     return count
@@ -190,7 +206,8 @@ def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *
              seconds: float = 0.0, progress: Callable[[int, Program], None] | None = None) -> Smaller:  # fmt: skip
     """The smallest program that shows the same. Interrupted: the smallest so far, marked as *stopped*."""
     budget = budget or (1000 if not runner.real else 40 if needs.patient else 300)
-    seconds = seconds or (300.0 if not runner.real else 45.0)
+    hangs = program.hostile and needs.rule == HUNG  # each candidate that shows it takes half a minute
+    seconds = seconds or (300.0 if not runner.real or hangs else 45.0)
     if needs.patient:
         hasty = _Shrinking(runner, program, outcome, replace(needs, patient=False), True, seconds, progress)
         found = hasty.run(5 * budget)

@@ -77,8 +77,10 @@ def run(
     writes is judged, too; a rule that it breaks ends the run with OUR_FAULT. *queue*: the driver of a queue, which
     may have a fault planted.
     """
-    ours = DriverOracle(without) if audit else None
-    driver = Driver(program, session, hints or {}, patient, salt, judge, Oracle(without, unasked), ours, queue)
+    kind = _kind(program)
+    ours = DriverOracle(without) if audit and not program.hostile else None
+    queues = kind.queue_kind if queue is DriverQueue else queue
+    driver = kind(program, session, hints or {}, patient, salt, judge, Oracle(without, unasked), ours, queues)
     driver.begun = begun
     outcome = driver.outcome
     session.unsettled = True
@@ -110,11 +112,22 @@ def run(
         outcome.verdict, outcome.reason = BROKEN, str(needy)
     outcome.warnings = driver.oracle.warnings + (ours.warnings if ours is not None else [])
     outcome.chains = sum(queue.oracle.used_total for queue in driver.queues)
+    driver.conclude(outcome)
     return outcome
+
+
+def _kind(program: Program) -> type[Driver]:
+    if not program.hostile:
+        return Driver
+    from fuzz.hostile_side import HostileDriver  # late: it is made of this one
+
+    return HostileDriver
 
 
 class Driver:
     """One execution."""
+
+    queue_kind: type[DriverQueue] = DriverQueue
 
     def __init__(
         self,
@@ -140,6 +153,7 @@ class Driver:
         self.features = program.features | spec.VERSION_1
         if self.layout == spec.PACKED:
             self.features |= spec.RING_PACKED
+        self.hints = hints
         self.device = None if program.device == "any" else devices.load(program.device, hints)
         self.listening = session.listen(self._observe)
         self.fence = threading.Lock()
@@ -204,6 +218,9 @@ class Driver:
             queue.settle()
         for queue in self.queues:
             queue.linger(LINGER)
+
+    def conclude(self, outcome: Outcome) -> None:
+        """The last word about what came of it."""
 
     def _begin(self) -> None:
         """A step begins, or what follows the last one."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from fuzz import wild
 from fuzz.choices import Bytes
 from fuzz.program import (
     Lever,
     Limits,
     Notify,
+    Poke,
     Program,
     Publish,
     QueueReset,
@@ -24,6 +26,7 @@ from fuzz.program import (
     Step,
     Supply,
     Suppress,
+    Wild,
 )
 from fuzz.reader import HEADER, STEP_LINES, VERSION, Problem, Reader
 from oracles import spec
@@ -91,6 +94,18 @@ def _queue_reset(step: QueueReset) -> str:
     return "queue-reset" + (f" size={step.size}" if step.size else "") + _on(step.queue)
 
 
+def _poke(step: Poke) -> str:
+    place = f" {step.place}" if step.what in wild.PLACED else ""
+    address = f" addr={step.address}" if step.address else ""
+    return f"poke {step.what}{place}{address}{_values(step.values)}{_on(step.queue)}"
+
+
+def _values(values: tuple[tuple[str, int], ...]) -> str:
+    return "".join(
+        f" {name}={wild.flags(value) if name in ('flags', 'toggle') else wild.number(value)}" for name, value in values
+    )
+
+
 _WRITERS: dict[type, Callable[..., str]] = {
     Supply: _supply,
     Publish: lambda step: "publish" + _on(step.queue),
@@ -101,6 +116,8 @@ _WRITERS: dict[type, Callable[..., str]] = {
     QueueReset: _queue_reset,
     Restart: lambda step: "restart" + _on(step.queue),
     Lever: lambda step: f"lever {step.name}={step.value}",
+    Poke: _poke,
+    Wild: lambda step: f"{step.way} {step.name}{_values(step.values)}",
 }
 
 

@@ -117,7 +117,35 @@ class Lever:
     value: str
 
 
-Step = Union[Supply, Publish, Notify, Receive, Suppress, Reset, QueueReset, Restart, Lever]
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """Write what no driver writes, where the driver writes: into what stands in a queue's memory right now.
+
+    *what* and the names in *values* are those of ``fuzz.wild.POKES``; *place* counts from 0, modulo how many
+    there are; *address* is one of ``fuzz.wild.ADDRESSES``, or '' where it stays. Of a buffer that is held, it
+    changes what will be made available; else what the device may be looking at.
+    """
+
+    what: str
+    place: int = 0
+    address: str = ""
+    values: tuple[tuple[str, int], ...] = ()
+    queue: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wild:
+    """Something on the control plane that no driver does: *way* say, a message, or register, an access to one.
+
+    *name* and the names in *values* are those of ``fuzz.wild.WAYS``. Targets without such a plane ignore it.
+    """
+
+    way: str
+    name: str
+    values: tuple[tuple[str, int], ...] = ()
+
+
+Step = Union[Supply, Publish, Notify, Receive, Suppress, Reset, QueueReset, Restart, Lever, Poke, Wild]
 
 #: Names of levers, and the values of each. The first value is the one at which a lever changes nothing.
 Levers = tuple[tuple[str, tuple[str, ...]], ...]
@@ -145,6 +173,11 @@ class Program:
     def in_order(self) -> bool:
         """Whether VIRTIO_F_IN_ORDER is wanted."""
         return bool(self.features & spec.IN_ORDER)
+
+    @property
+    def hostile(self) -> bool:
+        """Whether it does anything that a driver must not do."""
+        return any(isinstance(step, Poke | Wild) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

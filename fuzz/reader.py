@@ -43,7 +43,7 @@ class Problem(Exception):
     """What is wrong with a line, and the mend."""
 
 
-def _closest(word: str, known: Collection[str]) -> str:
+def closest(word: str, known: Collection[str]) -> str:
     """The mend for an unknown word: the known one that looks most like it, or all of them."""
     from difflib import get_close_matches  # only mistakes pay for it
 
@@ -51,16 +51,17 @@ def _closest(word: str, known: Collection[str]) -> str:
     return f"did you mean «{near[0]}»?" if near else "known: " + ", ".join(known)
 
 
-def _number(word: str, what: str, low: int, high: int) -> int:
+def number(word: str, what: str, low: int, high: int) -> int:
+    """The decimal number *word*, which *what* is. Raises Problem."""
     if not _NUMBER.fullmatch(word):
-        raise Problem(f"{what} is «{_short(word)}»; write a decimal number in {low}..{high}")
+        raise Problem(f"{what} is «{short(word)}»; write a decimal number in {low}..{high}")
     value = int(word)
     if not low <= value <= high:
         raise Problem(f"{what} {value} is out of range; {low}..{high} is possible")
     return value
 
 
-def _short(word: str) -> str:
+def short(word: str) -> str:
     """A word as messages quote it: printable, and not a page long."""
     text = word if word.isprintable() else ascii(word)[1:-1]
     return text if len(text) <= 40 else text[:37] + "…"
@@ -83,15 +84,15 @@ def _options(words: Iterable[str], numbers: dict[str, tuple[int, int]], flags: C
         if name in flags and not equals:
             found.flags.add(name)
         elif name in numbers and equals:
-            found.numbers[name] = _number(value, name, *numbers[name])
+            found.numbers[name] = number(value, name, *numbers[name])
         elif name in numbers:
             raise Problem(f"«{name}» has no number; write {name}=N")
         elif name in flags:
             raise Problem(f"«{name}» takes no value; write it alone")
         else:
             known = [*(f"{key}=" for key in numbers), *flags]
-            mend = _closest(word if not equals else name + "=", known) if known else "take it out"
-            raise Problem(f"unknown word «{_short(word)}»; {mend}")
+            mend = closest(word if not equals else name + "=", known) if known else "take it out"
+            raise Problem(f"unknown word «{short(word)}»; {mend}")
     return found
 
 
@@ -130,7 +131,7 @@ class Reader:
             self.begin_steps()
             self.steps.append(STEP_LINES[first](self, rest))
         else:
-            raise Problem(f"unknown word «{_short(first)}»; {_closest(first, [*STEP_LINES, *_HEAD_LINES])}")
+            raise Problem(f"unknown word «{short(first)}»; {closest(first, [*STEP_LINES, *_HEAD_LINES])}")
 
     def begin_steps(self) -> None:
         """The header must be whole now: a step begins, or the text has ended."""
@@ -141,7 +142,7 @@ class Reader:
         if len(words) != 2 or words[0] != HEADER:
             raise Problem(f"this is no virtqueue program; its first line must be «{HEADER} {VERSION}»")
         if words[1] != str(VERSION):
-            raise Problem(f"version {_short(words[1])} is not known; this reader knows version {VERSION}")
+            raise Problem(f"version {short(words[1])} is not known; this reader knows version {VERSION}")
         self.version = VERSION
 
     def _device(self, words: list[str]) -> None:
@@ -152,7 +153,7 @@ class Reader:
         if len(words) != 1:
             raise Problem("«device» takes one word; write e.g. «device blk»")
         if words[0] not in CLASSES:
-            raise Problem(f"unknown device class «{_short(words[0])}»; {_closest(words[0], CLASSES)}")
+            raise Problem(f"unknown device class «{short(words[0])}»; {closest(words[0], CLASSES)}")
         self.device = words[0]
 
     def _queue(self, words: list[str]) -> None:
@@ -160,12 +161,12 @@ class Reader:
             raise Problem("«queue» takes a layout and a size; write e.g. «queue split 8»")
         layout = words[0]
         if layout not in spec.LAYOUTS:
-            raise Problem(f"unknown layout «{_short(layout)}»; {_closest(layout, spec.LAYOUTS)}")
+            raise Problem(f"unknown layout «{short(layout)}»; {closest(layout, spec.LAYOUTS)}")
         if self.layout not in ("", layout):
             raise Problem(f"a {layout} queue after a {self.layout} one; all queues of a program have one layout")
         if len(self.queues) == MAX_QUEUES:
             raise Problem(f"too many queues; {MAX_QUEUES} is the most")
-        size = _number(words[1], "the size", 1, spec.MAX_SIZE)
+        size = number(words[1], "the size", 1, spec.MAX_SIZE)
         _check_size(size, layout)
         options = _options(words[2:], {"start": (0, 0xFFFF)})
         self.layout = layout
@@ -182,7 +183,7 @@ class Reader:
             bit = spec.FEATURE_NAMES.get(word)
             if bit is None:
                 names = [name for name in spec.FEATURE_NAMES if name != "packed"]
-                raise Problem(f"unknown feature «{_short(word)}»; {_closest(word, names)}")
+                raise Problem(f"unknown feature «{short(word)}»; {closest(word, names)}")
             if features & bit:
                 raise Problem(f"«{word}» stands twice; once is enough")
             features |= bit
@@ -201,10 +202,10 @@ class Reader:
             if not colon:
                 break
             if side not in ("out", "in"):
-                raise Problem(f"unknown word «{_short(word)}»; elements are out:LENGTH and in:LENGTH")
+                raise Problem(f"unknown word «{short(word)}»; elements are out:LENGTH and in:LENGTH")
             if side == "out" and writable:
                 raise Problem("a readable element after a writable one; put all out: before all in: (2.7.4.2)")
-            (readable if side == "out" else writable).append(_number(length, side, 0, MAX_BUFFER))
+            (readable if side == "out" else writable).append(number(length, side, 0, MAX_BUFFER))
             count += 1
         if not count:
             raise Problem("this buffer has no elements; add out:LENGTH or in:LENGTH")
@@ -222,7 +223,7 @@ class Reader:
 
     def _request(self, words: list[str]) -> Supply:
         if self.device in (None, "any"):
-            raise Problem(f"a request «{_short(words[0])}» of no device; add «device blk» or so above the queues")
+            raise Problem(f"a request «{short(words[0])}» of no device; add «device blk» or so above the queues")
         fields: dict[str, int] = {}
         cut: tuple[int, ...] = ()
         rest: list[str] = []
@@ -233,7 +234,7 @@ class Reader:
             if name == "cut" and equals:
                 cut = _cut(value)
             elif equals and _WORD.fullmatch(name) and name not in ("indirect", "queue", "answer", *_SUPPLY_FLAGS):
-                fields[name] = _number(value, name, 0, MAX_VALUE)
+                fields[name] = number(value, name, 0, MAX_VALUE)
             else:
                 rest.append(word)
         request = Request(words[0], tuple(fields.items()))
@@ -276,14 +277,14 @@ class Reader:
     def _receive(self, words: list[str]) -> Receive:
         if not words or "=" in words[0] or words[0] == "asleep":
             raise Problem("«receive» takes how many; write e.g. «receive 1»")
-        count = _number(words[0], "the count", 1, 0xFFFF)
+        count = number(words[0], "the count", 1, 0xFFFF)
         options = _options(words[1:], self._on(), ("asleep",))
         return Receive(count, "asleep" in options.flags, options.numbers.get("queue", 0))
 
     def _suppress(self, words: list[str]) -> Suppress:
         if not words or words[0] not in _MODES:
-            said = f"unknown mode «{_short(words[0])}»" if words else "«suppress» takes a mode"
-            raise Problem(f"{said}; {_closest(words[0] if words else '', _MODES)}")
+            said = f"unknown mode «{short(words[0])}»" if words else "«suppress» takes a mode"
+            raise Problem(f"{said}; {closest(words[0] if words else '', _MODES)}")
         ahead = {"ahead": (0, 0xFFFF)} if words[0] == "event" else {}
         numbers, flags = _options(words[1:], {**ahead, **self._on()}, ("junk",))
         return Suppress(words[0], numbers.get("ahead", 0), numbers.get("queue", 0), "junk" in flags)
@@ -308,6 +309,21 @@ class Reader:
             raise Problem("«lever» takes one name=value; write e.g. «lever order=lifo»")
         return Lever(name, value)
 
+    def _poke(self, words: list[str]) -> Step:
+        from fuzz.wild_reader import poke  # late: only hostile programs need it
+
+        return poke(words, len(self.queues))
+
+    def _say(self, words: list[str]) -> Step:
+        from fuzz.wild_reader import wild
+
+        return wild("say", words)
+
+    def _register(self, words: list[str]) -> Step:
+        from fuzz.wild_reader import wild
+
+        return wild("register", words)
+
 
 _SUPPLY_FLAGS = ("indirect", "held", "gap")
 _INDIRECT = {"indirect": (0, spec.MAX_SIZE)}
@@ -326,6 +342,9 @@ STEP_LINES: dict[str, Callable[[Reader, list[str]], Step]] = {
     "queue-reset": Reader._queue_reset,
     "restart": Reader._restart,
     "lever": Reader._lever,
+    "poke": Reader._poke,
+    "say": Reader._say,
+    "register": Reader._register,
 }
 
 
@@ -361,4 +380,4 @@ def _check_size(size: int, layout: str) -> None:
 
 def _cut(value: str) -> tuple[int, ...]:
     """The lengths of a cut; 0 stands for ``rest``."""
-    return tuple(0 if word == "rest" else _number(word, "cut", 1, MAX_BUFFER) for word in value.split(","))
+    return tuple(0 if word == "rest" else number(word, "cut", 1, MAX_BUFFER) for word in value.split(","))

@@ -60,12 +60,14 @@ def _model(words: str) -> Target:
     if words == "model":
         return cast("Target", Model())
     from fuzz.targets.model.faults import FAULTS
+    from fuzz.targets.model.hostile_faults import HOSTILE
 
     fault = words.partition(":")[2]
-    if fault not in FAULTS:
+    known = [*FAULTS, *HOSTILE]
+    if fault not in known:
         raise UsageTrouble(
-            f"the model has no fault {fault!r}; the nearest is {_closest(fault, FAULTS)!r} "
-            f"(vqfuzz targets lists all {len(FAULTS)})"
+            f"the model has no fault {fault!r}; the nearest is {_closest(fault, known)!r} "
+            f"(vqfuzz targets lists all {len(known)})"
         )
     return cast("Target", Model(fault))
 

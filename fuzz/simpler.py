@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from fuzz import wild
 from fuzz.program import (
     Lever,
     Levers,
     Notify,
+    Poke,
     Program,
     Publish,
     Queue,
@@ -24,6 +26,7 @@ from fuzz.program import (
     Step,
     Supply,
     Suppress,
+    Wild,
 )
 from oracles import spec
 
@@ -58,6 +61,8 @@ def measure(program: Program, levers: Levers = (), pulses: Levers = ()) -> tuple
             odd += 1 + step.size
         elif isinstance(step, Restart):
             waiting += 1
+        elif isinstance(step, Poke | Wild):
+            odd += wild.weight(step)
         elif isinstance(step, Lever):
             odd += ranks.get((step.name, step.value), 0) + (0 if step.name in events else place)  # levers stand first
     sizes = sum(queue.size for queue in program.queues)
@@ -148,6 +153,8 @@ def simpler(step: Step) -> Iterator[Step]:
         yield Reset()
         if step.size:
             yield QueueReset(0, step.queue)
+    elif isinstance(step, Poke | Wild):
+        yield from wild.simpler(step)
 
 
 def _simpler_supply(step: Supply) -> Iterator[Step]:
@@ -331,7 +338,7 @@ def levers_first(program: Program, pulses: Levers = ()) -> Program:
 
 def on_queue(step: Step) -> int | None:
     """The queue that a step is about; None: all of them, or none."""
-    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart):
+    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart | Poke):
         return step.queue
     return None
 
@@ -345,6 +352,6 @@ def alone(program: Program, number: int) -> Program:
 
 
 def _first_queue(step: Step) -> Step:
-    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart):
+    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart | Poke):
         return replace(step, queue=0)
     return step

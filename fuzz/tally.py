@@ -29,6 +29,8 @@ class Tally:
     slow: int = 0  # conform, but only a long wait showed it
     undecided: int = 0
     flaky: int = 0  # finds that never came back
+    rejected: int = 0  # hostile programs on which a device gave up cleanly
+    unjudged: int = 0  # hostile programs on which it failed without anything hostile
     found: int = 0  # finds told
     ours: int = 0  # programs on which vqfuzz failed
     shapes: set[tuple[str, int]] = field(default_factory=set)  # layouts and features that programs had

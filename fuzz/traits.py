@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 
+from fuzz import wild
 from fuzz.program import (
     Lever,
     Notify,
+    Poke,
     Program,
     QueueReset,
     Receive,
@@ -21,6 +23,7 @@ from fuzz.program import (
     Restart,
     Supply,
     Suppress,
+    Wild,
     directly,
     divide,
 )
@@ -36,12 +39,18 @@ WORDS = (
 )  # fmt: skip
 
 
+_HOSTILE = ("poke ", "say ", "register ")  # and what is poked, said or accessed
+
+
 def words(typed: Iterable[str]) -> frozenset[str]:
     """Traits as a person types them: full-ring or «full ring». Raises UsageTrouble for one that there is not."""
     found = set()
     for word in typed:
         name = word if word in spec.FEATURE_NAMES else word.replace("-", " ").lower()
-        if name not in (*WORDS, *spec.FEATURE_NAMES) and not name.startswith(("lever ", "request ")):
+        way, _, rest = word.lower().replace(" ", "-").partition("-")
+        if rest in wild.WAYS.get(way, ()):
+            name = f"{way} {rest}"  # whose own name has hyphens
+        if name not in (*WORDS, *spec.FEATURE_NAMES) and not name.startswith(("lever ", "request ", *_HOSTILE)):
             close = get_close_matches(name, [*WORDS, *spec.FEATURE_NAMES], 1, 0.0)[0].replace(" ", "-")
             raise UsageTrouble(f"nothing in programs is called {word!r}; the nearest is {close!r}")
         found.add(name)
@@ -71,6 +80,8 @@ def traits(program: Program, hints: Hints = ()) -> frozenset[str]:
             found |= {"forced notification"} if step.force else set()
         elif isinstance(step, Lever):
             found.add(f"lever {step.name}")
+        elif isinstance(step, Poke | Wild):
+            found.add(f"poke {step.what}" if isinstance(step, Poke) else f"{step.way} {step.name}")
         elif isinstance(step, Reset):
             found.add("reset")
             occupied, told = [[] for _ in sizes], [0] * len(sizes)

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from oracles.rules import Violation
 from oracles.trace import Entry
 
-CONFORMS, VIOLATES, CRASHED, HUNG, BROKEN, UNDECIDED, OUR_FAULT = (
+CONFORMS, VIOLATES, CRASHED, HUNG, BROKEN, WEDGED, UNDECIDED, OUR_FAULT = (
     "CONFORMS",
     "VIOLATES",
     "CRASHED",
     "HUNG",
     "BROKEN",  # the device needs a reset, it says (2.1.2)
+    "WEDGED",  # after hostile steps it does not work again, not even when it was reset
     "UNDECIDED",
     "OUR_FAULT",
 )
-BAD = frozenset({VIOLATES, CRASHED, HUNG, BROKEN, OUR_FAULT})
+BAD = frozenset({VIOLATES, CRASHED, HUNG, BROKEN, WEDGED, OUR_FAULT})
 
 
 @dataclass(slots=True)
@@ -31,6 +32,10 @@ class Outcome:
     marks: list[int] = field(default_factory=list)  # index into trace at which each step began
     reached: int = 0  # steps begun
     chains: int = 0  # buffers used
+    rejected: str = ""  # hostile: how the device gave up, cleanly
+    renew: bool = False  # hostile: what follows needs a session of its own
+    cause: str = ""  # of an end: what a sanitizer, an assertion or a panic said
+    severity: str = ""  # hostile: one of cause.SEVERITIES
 
     @property
     def rule(self) -> str:

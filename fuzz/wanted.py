@@ -27,6 +27,7 @@ class Wanted:
     out: Path = Path("vqfuzz-out")
     qemu: str = ""  # what starts QEMU, if not the usual one
     avoid: frozenset[str] = frozenset()  # traits of programs that are left out
+    mode: str = "legal"  # legal | hostile | mixed
     everything: bool = False  # report known deviations, too
     version: str = spec.VERSIONS[-1]  # of VIRTIO, to judge by
     strict: bool = False  # what SHOULD be, must be
@@ -34,6 +35,7 @@ class Wanted:
     def options(self, runs: int) -> str:
         """The same as options of the command, for exactly so many programs."""
         words = [f"--seed {self.seed}", f"--runs {runs}"]
+        words += [f"--mode {self.mode}"] if self.mode != "legal" else []
         words += [f"--layout {self.layout}"] if self.layout else []
         words += [f"--in-order {self.in_order}"] if self.in_order else []
         words += ["--continue"] if self.go_on else []

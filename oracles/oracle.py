@@ -12,6 +12,7 @@ from dataclasses import replace
 from oracles import message_oracle
 from oracles.beside import Beside
 from oracles.message_oracle import MessageOracle
+from oracles.poked import WaryOracle
 from oracles.queue_oracle import QueueOracle
 from oracles.rules import Violation
 from oracles.trace import Entry, Idle, Observation, Started
@@ -29,15 +30,15 @@ class Oracle:
     def __init__(self, without: Iterable[str] = (), unasked: Iterable[str] = ()) -> None:
         self.without = frozenset(without)
         self.unasked = frozenset(unasked)
-        self.queues: dict[int, QueueOracle] = {}
+        self.queues: dict[int, WaryOracle] = {}
         self._beside: list[Beside] = []
         self.messages: MessageOracle | None = None  # from the first connection on
 
-    def queue(self, number: int) -> QueueOracle:
+    def queue(self, number: int) -> WaryOracle:
         """The oracle of queue *number*, made when first asked for."""
         found = self.queues.get(number)
         if found is None:
-            found = self.queues[number] = QueueOracle(number, self.without, self.unasked, Beside(self._beside))
+            found = self.queues[number] = WaryOracle(number, self.without, self.unasked, Beside(self._beside))
         return found
 
     def feed(self, queue: int, observation: Observation) -> Violation | None:

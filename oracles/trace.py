@@ -183,6 +183,13 @@ class Returned(NamedTuple):
     length: int
 
 
+class Poked(NamedTuple):
+    """The driver wrote what no driver writes, as *what* says: from here on only safety is judged of this queue, until
+    it is started again. A Changed behind it is a write that nothing of ours allowed, what was poked included."""
+
+    what: str
+
+
 class Wrote(NamedTuple):
     """A register of the transport was written by the driver (4.1.4.3, 4.2.2): its name as the specification has it."""
 
@@ -290,6 +297,7 @@ Observation = Union[
     Exposed,
     Looked,
     Returned,
+    Poked,
     Wrote,
     Read,
     Interrupted,

@@ -34,6 +34,7 @@ LAYERS = (
     ("message_rules",),
     ("frontend_rules", "ring_state_rules"),
     ("queue_oracle", "driver_oracle", "message_oracle"),
+    ("poked",),
     ("oracle",),
 )
 #: No clock, no randomness, no threads, no input or output in the oracles.
@@ -43,7 +44,10 @@ IMPURE = frozenset(
 )
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
-    "choices draft encoding generate mutate phases pieces program reader shapes shrink simpler strategies".split()
+    (
+        "choices draft encoding generate hostile mutate phases pieces program reader shapes shrink simpler strategies "
+        "wild wild_reader"
+    ).split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
 AT_ONCE = frozenset({"click"})

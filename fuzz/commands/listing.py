@@ -69,6 +69,11 @@ def targets() -> int:
     say("\nfaults of model-vhost-user, beside those of the model (f: of our own front-end):")
     for name, protocol_fault in PROTOCOL.items():
         say("\n".join(_wrap(protocol_fault.text, 26, f"  {'model-vhost-user:' + name:<22}  ")))
+    from fuzz.targets.model.hostile_faults import HOSTILE
+
+    say("\nfaults that only hostile programs show (--mode hostile):")
+    for name, one in HOSTILE.items():
+        say("\n".join(_wrap(f"{one.text} · {one.severity}", 18, f"  {'model:' + name:<14}  ")))
     return CONFORMS
 
 

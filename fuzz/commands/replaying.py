@@ -85,7 +85,7 @@ _MEANS = {CONFORMS: "conform", FOUND: "failed", UNCLEAR: "flaky or undecided", T
 def _replay(runner: Runner, find: Find, times: int) -> tuple[str, int]:
     """What a program does now, in words, and the exit code that this is worth."""
     known = str(find.meta.get("rule", ""))
-    crashing = known in ("CRASHED", "HUNG")
+    crashing = known in ("CRASHED", "HUNG") or find.program.hostile
     seen: Counter[str] = Counter()
     undecided = 0
     last: dict[str, Outcome] = {}

@@ -14,7 +14,7 @@ from fuzz import encoding
 from fuzz.program import Program
 from fuzz.report import policy, story
 from fuzz.status import duration
-from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, VIOLATES
+from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, VIOLATES, WEDGED
 from oracles import spec
 from oracles.rules import Rule, Violation, registry
 from oracles.trace import Entry
@@ -22,11 +22,12 @@ from oracles.trace import Entry
 WIDTH = 100
 ROWS = 14  # of the table
 LINES = 14  # of the program
-_WORDS = {CRASHED: "CRASH", HUNG: "HANG", BROKEN: "BROKEN"}
+_WORDS = {CRASHED: "CRASH", HUNG: "HANG", BROKEN: "BROKEN", WEDGED: "WEDGED"}
 _HEADLINES = {
     CRASHED: "the target died",
     HUNG: "the target answers no more",
     BROKEN: "the device gives up: it needs a reset, it says (2.1.2), though the driver kept every rule",
+    WEDGED: "after hostile steps and a reset, or on a new connection, the device does not work",
     OUR_FAULT: "vqfuzz itself failed; please report it, with the folder of this find",
 }
 
@@ -130,6 +131,9 @@ def _facts(shown: Shown, told: story.Story) -> list[str]:
     lines += _wrapped(f"{names} · {program.layout}, {size}", " " * 12, "  features  ")
     if parts:
         lines.append("  verdict   " + " · ".join(parts))
+    if meta.get("severity"):
+        cause = f" · {meta['cause']}" if meta.get("cause") else ""
+        lines += _wrapped(f"{meta['severity']}{cause}", " " * 12, "  severity  ")
     if meta.get("seed") is not None:
         lines.append(f"  id        {meta.get('id', '?')} · seed {meta['seed']}, program {meta.get('index', '?')}")
     words = str(meta.get("words") or "").splitlines()

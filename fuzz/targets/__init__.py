@@ -132,6 +132,11 @@ class Session(Protocol):
         """Whether the device was told by a lever to hold buffers back, so that none is owed."""
         ...
 
+    def wild(self, way: str, name: str, values: dict[str, int]) -> bool:
+        """Do on the control plane what no driver does: ``fuzz.wild`` lists what; *way*: say or register. What this
+        target has not is ignored. Whether the session is good for nothing but being closed now."""
+        ...
+
     def release(self) -> None:
         """Move all levers back to where they change nothing, so that everything owed comes."""
         ...
@@ -170,6 +175,18 @@ class Target(Protocol):
 
     def probe(self) -> Offer:
         """What it offers. Raises TargetError."""
+        ...
+
+    def spare(self) -> None:
+        """The session that is open may end in any way: what runs goes on serving, unless it ended itself."""
+        ...
+
+    def revives(self, seconds: float) -> bool:
+        """Whether what did not answer answers after all, within so long: then it was only slow."""
+        ...
+
+    def ending(self) -> str:
+        """How its process ended, if that can't be meant; '' while it runs, or if it isn't ours."""
         ...
 
     def words(self) -> str:

@@ -86,6 +86,12 @@ class ModelSession:
         for engine in self.engines:
             if engine.live:
                 engine.halt()
+        while len(self.engines) < len(queues):  # hostile programs have several
+            number = len(self.engines)
+            self._calls.append(False)
+            self.engines.append(
+                type(self.engines[0])(self.memory, ADDRESS, self._store_of(number), self._signal_of(number))
+            )
         for number, config in enumerate(queues):
             self._start(number, config, False)
 
@@ -150,6 +156,10 @@ class ModelSession:
         """Whether a lever keeps buffers unfinished."""
         return self.engines[queue].levers["hold"] != "0"
 
+    def wild(self, way: str, name: str, values: dict[str, int]) -> bool:
+        """A model has no control plane."""
+        return False
+
     def release(self) -> None:
         """All levers neutral; what was held back first, so that it comes as the others say."""
         for name, values in sorted(LEVERS, key=lambda lever: lever[0] != "hold"):
@@ -172,19 +182,22 @@ class Model:
         self.starts = 0
         self.engine = Engine
         if fault:
-            from fuzz.targets.model.faults import FAULTS
+            from fuzz.targets.model.faults import FAULTS, Fault
+            from fuzz.targets.model.hostile_faults import HOSTILE, HostileFault
 
-            if fault not in FAULTS:
+            known: dict[str, Fault | HostileFault] = {**FAULTS, **HOSTILE}
+            if fault not in known:
                 from difflib import get_close_matches
 
-                close = get_close_matches(fault, FAULTS, 1, 0)
+                close = get_close_matches(fault, known, 1, 0)
                 raise TargetError(
-                    f"model has no fault {fault!r}; the nearest is {close[0]!r} ("
-                    f"vqfuzz targets lists all {len(FAULTS)})"
+                    f"model has no fault {fault!r}; the nearest is {close[0]!r} (vqfuzz targets lists all {len(known)})"
                 )
-            found = self.fault = FAULTS[fault]
-            self.engine = found.base if mended else found.engine
-            self.limits = replace(self.limits, device=found.device, queues=found.queues, hints=found.hints)
+            found = self.fault = known[fault]
+            self.engine = found.engine
+            if isinstance(found, Fault):
+                self.engine = found.base if mended else found.engine
+                self.limits = replace(self.limits, device=found.device, queues=found.queues, hints=found.hints)
 
     def open(self) -> ModelSession:
         """A new device; its memory is reused, and as dirty as a real machine's."""
@@ -197,6 +210,17 @@ class Model:
     def probe(self) -> Offer:
         """Everything that this project can negotiate."""
         return Offer(OFFERED, 1, b"", (("device class", "any"),))
+
+    def spare(self) -> None:
+        """Every session is a new device."""
+
+    def revives(self, seconds: float) -> bool:
+        """A model never does."""
+        return False
+
+    def ending(self) -> str:
+        """Nothing runs that could end."""
+        return ""
 
     def words(self) -> str:
         """A model prints nothing."""

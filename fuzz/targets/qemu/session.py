@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from fuzz.targets import QueueConfig, TargetBroken, TargetDied, TargetError, TargetHung
-from fuzz.targets.qemu import transport
+from fuzz.targets.qemu import transport, wild
 from fuzz.targets.qemu.machine import LANDING_SIZE, Machine
 from fuzz.targets.qemu.qtest import Closed, QtestError, Silent
 from fuzz.targets.qemu.transport import NEEDS_RESET
@@ -210,6 +210,14 @@ class QemuSession:
         with self._talking():
             self._behind.before_reset()
             transport.reset(self._qtest, self._transport)
+        self._broken = False  # if it needed a reset, it had it
+
+    def wild(self, way: str, name: str, values: dict[str, int]) -> bool:
+        """Access a register as no driver does. A reset is all that it takes afterwards."""
+        if way == "register":
+            with self._talking():
+                wild.access(self._qtest, self._transport, name, values)
+        return False
 
     def reset_queue(self, queue: int) -> None:
         """Reset one queue (2.6.1)."""

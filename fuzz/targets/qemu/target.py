@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import time
 from difflib import get_close_matches
 from functools import cache
 
@@ -18,7 +19,7 @@ from fuzz.targets.process import first_line
 from fuzz.targets.qemu import transport
 from fuzz.targets.qemu.behind import KINDS, Behind, load
 from fuzz.targets.qemu.machine import Machine
-from fuzz.targets.qemu.qtest import QtestError
+from fuzz.targets.qemu.qtest import QtestError, Silent
 from fuzz.targets.qemu.session import QemuSession
 from oracles import spec
 
@@ -141,6 +142,26 @@ class Qemu:
             singly=behind.singly,
             hints=behind.hints(features, config),
         )
+
+    def spare(self) -> None:
+        """A device that gave up is reset; a QEMU that can't do that is of no use."""
+
+    def revives(self, seconds: float) -> bool:
+        """Whether the main loop runs again."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                self.machine.qtest.ping()
+            except Silent:
+                continue
+            except QtestError:
+                return False
+            return True
+        return False
+
+    def ending(self) -> str:
+        """How QEMU ended, if it did: by itself, it never does."""
+        return self.machine.obituary(0)
 
     def words(self) -> str:
         """The last lines that QEMU printed."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from fuzz.targets import QueueConfig, TargetDied, TargetError, TargetHung, TargetMisspoke
-from fuzz.targets.vhost_user import protocol
+from fuzz.targets.vhost_user import protocol, wild
 from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Frontend, Refused, Silent
 from oracles import spec
 from oracles import vhost_user as vu
@@ -314,6 +314,13 @@ class VhostUserSession:
     def holding(self, queue: int) -> bool:
         """Nothing holds it back."""
         return False
+
+    def wild(self, way: str, name: str, values: dict[str, int]) -> bool:
+        """Send a message as no front-end does. What comes of it, nobody knows: nothing else can be said here."""
+        if way != "say":
+            return False
+        wild.say(self.frontend.fileno(), name, values, self._shared.descriptor, (USER_ADDRESS, self._shared.size))
+        return True
 
     def release(self) -> None:
         """There is nothing to move back."""

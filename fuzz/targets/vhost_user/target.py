@@ -24,6 +24,7 @@ from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
 from oracles import spec
 
 MEMORY = 1 << 21  # bytes shared with the device: buffers of 1 MiB and the rings
+_SHORT_BREATH = 0.02  # seconds to wait for the end of a process whose connection was expected to break
 _CONFIG = 60  # bytes of configuration space asked for: virtio-blk's up to write zeroes
 _NET_MRG_RXBUF = 1 << 15  # 5.1.3; no virtio-blk bit
 _BLK_FLUSH = 1 << 9  # 5.2.3
@@ -57,6 +58,8 @@ class VhostUser:
         self._served = False  # a session, since the process was started
         self._connected = False  # ever
         self._offer: Offer | None = None
+        self._untold = ""  # how a process ended, if another had to be started for a connection
+        self._spared = False  # the session that is open may end in any way
 
     # --- what a session needs -----------------------------------------------------------------------------------------
 
@@ -68,6 +71,8 @@ class VhostUser:
         if self._connected and self.preset is not None and self.preset.once:
             process.wait(1.0)  # it is about to end, and must not be taken for one that serves
         if not process.alive():
+            if process.failed():
+                self._untold = process.obituary()  # nobody saw it end: between two sessions, say
             process.start()
             self._served = False
         self._connected = True
@@ -95,16 +100,23 @@ class VhostUser:
     def obituary(self, seconds: float) -> str:
         """How the process ended; '' if it runs on or isn't ours."""
         process = self._process
+        if self._spared:
+            seconds = min(seconds, _SHORT_BREATH)
         return process.obituary() if process is not None and process.wait(seconds) else ""
 
     def ended(self, well: bool) -> None:
         """A session is over."""
         self._session = None
-        if well:
+        spared, self._spared = self._spared, False
+        if well or spared:
             self._served = True
+        if well:
             return
-        if self._process is not None:
-            self._process.end(grace=0)
+        process = self._process
+        if process is not None and process.failed():
+            self._untold = process.obituary()
+        if process is not None and not spared:
+            process.end(grace=0)
         if self._memory is not None:  # whoever still writes into it won't disturb the next session
             self._memory.close()
             self._memory = None
@@ -136,9 +148,39 @@ class VhostUser:
         except TargetMisspoke:
             self.ended(False)
             raise
+        except TargetError:
+            if self._served and process is not None and process.failed():  # it was ending when we looked
+                line = f"{self.name} ended after its last connection: {process.obituary()}"
+                process.end()
+                raise TargetDied(line) from None
+            raise
         except OSError as error:
             raise TargetError(f"no memory can be shared: {error.strerror}") from None
         return self._session
+
+    def spare(self) -> None:
+        """A connection may break, and the process serves the next one."""
+        self._spared = True
+        self._untold = ""
+
+    def revives(self, seconds: float) -> bool:
+        """Whether it serves another connection."""
+        try:
+            frontend = Frontend(self.connect(), seconds)
+        except TargetError:
+            return False
+        try:
+            frontend.negotiate()
+        except ConversationError:
+            return False
+        finally:
+            frontend.close()
+        return True
+
+    def ending(self) -> str:
+        """How the process ended, unless with exit status 0: some serve one connection and are done."""
+        process = self._process
+        return process.obituary() if process is not None and process.failed() else self._untold
 
     @property
     def starts(self) -> int:
