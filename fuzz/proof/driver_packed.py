@@ -63,6 +63,7 @@ def _touches_device(ring: Packed, mode: str, ahead: int, used: int) -> tuple[int
 def _odd_flags(ring: Packed, mode: str, ahead: int, used: int) -> tuple[int, int]:
     words = Packed.suppress(ring, mode, ahead, used)
     ring.words[ring.driver // 2 + 1] = words[0] | 4
+    ring.wanted = (ring.wanted[0], words[0] | 4)
     return words
 
 
@@ -77,7 +78,7 @@ def _cuts_short(ring: Packed, mode: str, ahead: int, used: int) -> tuple[int, in
     return Packed.suppress(ring, mode, ahead, used)
 
 
-def _alters_table(queue: DriverQueue, mode: str, ahead: int) -> None:
+def _alters_table(queue: DriverQueue, mode: str, ahead: int, junk: bool = False) -> None:
     for block in queue.blocks.values():
         if block.table is not None:
             at, length = block.table

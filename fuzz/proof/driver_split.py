@@ -60,29 +60,29 @@ def _begin_silenced(ring: Split, *arguments: Any) -> None:
 # -- suppression words -----------------------------------------------------------------------------------
 
 
-def _event_behind(ring: Split, mode: str, ahead: int, used: int) -> tuple[int, int]:
+def _event_behind(ring: Split, mode: str, ahead: int, used: int, junk: bool = False) -> tuple[int, int]:
     ring.words[(ring.driver + 6 + 2 * ring.size) // 2] = used
     return 0, used
 
 
-def _clears_used_flags(ring: Split, mode: str, ahead: int, used: int) -> tuple[int, int]:
+def _clears_used_flags(ring: Split, mode: str, ahead: int, used: int, junk: bool = False) -> tuple[int, int]:
     ring.words[ring.device // 2] = 0
     return Split.suppress(ring, mode, ahead, used)
 
 
-def _second_flag(ring: Split, mode: str, ahead: int, used: int) -> tuple[int, int]:
+def _second_flag(ring: Split, mode: str, ahead: int, used: int, junk: bool = False) -> tuple[int, int]:
     flags, event = Split.suppress(ring, mode, ahead, used)
     ring.words[ring.driver // 2] = flags | 2
     return flags, event
 
 
-def _flag_and_event(ring: Split, mode: str, ahead: int, used: int) -> tuple[int, int]:
+def _flag_and_event(ring: Split, mode: str, ahead: int, used: int, junk: bool = False) -> tuple[int, int]:
     words = Split.suppress(ring, mode, ahead, used)
     ring.words[ring.driver // 2] = int(mode == "disable")
     return words
 
 
-def _cuts_short(ring: Split, mode: str, ahead: int, used: int) -> tuple[int, int]:
+def _cuts_short(ring: Split, mode: str, ahead: int, used: int, junk: bool = False) -> tuple[int, int]:
     for slot, data in enumerate(ring.written):
         if any(data):
             rewrite(ring, slot, length=0)
