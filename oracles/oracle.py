@@ -1,6 +1,6 @@
 """The oracle: a trace in, a verdict out; live and from a saved trace by the same code.
 
-One QueueOracle for each virtqueue; what they share is nothing.
+One QueueOracle for each virtqueue, which share nothing, and one for the registers of the device.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from oracles.queue_oracle import QueueOracle
+from oracles.register_oracle import KINDS, RegisterOracle
 from oracles.rules import Violation
-from oracles.trace import Entry, Observation
+from oracles.trace import Entry, Idle, Observation, Resetting
 
 __all__ = ["Oracle", "QueueOracle", "judge"]
 
@@ -26,6 +27,7 @@ class Oracle:
         self.without = frozenset(without)
         self.unasked = frozenset(unasked)
         self.queues: dict[int, QueueOracle] = {}
+        self.registers: RegisterOracle | None = None  # once there is something to say about them
 
     def queue(self, number: int) -> QueueOracle:
         """The oracle of queue *number*, made when first asked for."""
@@ -35,8 +37,16 @@ class Oracle:
         return found
 
     def feed(self, queue: int, observation: Observation) -> Violation | None:
-        """Judge one observation of one queue."""
-        return self.queue(queue).feed(observation)
+        """Judge one observation of one queue, or of the device's registers."""
+        kind = type(observation)
+        if kind in KINDS:
+            if self.registers is None:
+                self.registers = RegisterOracle(self.without, self.unasked)
+            return self.registers.feed(queue, observation)
+        violation = self.queue(queue).feed(observation)
+        if violation is None and kind in (Idle, Resetting) and self.registers is not None:
+            return self.registers.feed(queue, observation)
+        return violation
 
     def conclude(self) -> Violation | None:
         """No observation follows: the first thing still to be said, or None."""
@@ -44,12 +54,13 @@ class Oracle:
             violation = queue.conclude()
             if violation is not None:
                 return violation
-        return None
+        return None if self.registers is None else self.registers.conclude()
 
     @property
     def warnings(self) -> list[Violation]:
         """What is suspicious but legal, over all queues."""
-        return [warning for queue in self.queues.values() for warning in queue.warnings]
+        own = [] if self.registers is None else self.registers.warnings
+        return [*own, *(warning for queue in self.queues.values() for warning in queue.warnings)]
 
 
 def judge(

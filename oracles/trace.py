@@ -147,18 +147,23 @@ class Reclaimed(NamedTuple):
 
 
 class Resetting(NamedTuple):
-    """*what*: device | queue | stop: from here on the queue isn't live; *base*: what a stop reported, else -1."""
+    """*what*: device | queue | stop | suspend | disable (QueueReady is 0): from here on the queue isn't live;
+    *base*: what a stop reported, else -1."""
 
     what: str
     base: int = -1
 
 
 class Wrote(NamedTuple):
-    """A register of the transport was written by the driver (4.1.4.3, 4.2.2): its name as the specification has it."""
+    """A register of the transport was written by the driver (4.1.4.3, 4.2.2): its name as the specification has it.
+
+    The entry's queue number is the queue that the driver means; the device only sees what was selected.
+    """
 
     register: str  # such as device_status, queue_size, QueueReady
     value: int
     width: int = 4  # bytes
+    at: int = 0  # bytes into it: config, Config, queue_notify, and the upper half of a 64-bit field of virtio-pci
 
 
 class Read(NamedTuple):
@@ -167,12 +172,36 @@ class Read(NamedTuple):
     register: str
     value: int
     width: int = 4
+    at: int = 0
+
+
+class Capability(NamedTuple):
+    """A structure that virtio-pci's list of capabilities shows (4.1.4)."""
+
+    type: int
+    bar: int
+    offset: int
+    length: int
+    multiplier: int = 0  # notify_off_multiplier, of a notification structure
+
+
+class Configured(NamedTuple):
+    """Features that the implementation was told by name to offer (*on*) or not to offer (*off*), by whoever runs it."""
+
+    on: int
+    off: int = 0
+
+
+class Meant(NamedTuple):
+    """From here on the driver breaks a rule that binds itself, on purpose: a SHOULD, or to see what comes of it."""
+
+    rule: str
 
 
 class Interrupted(NamedTuple):
-    """An interrupt arrived: an MSI-X message of *vector*; -1: the one line that there is."""
+    """An interrupt arrived: an MSI-X message of *vector*; 65535: the one line that there is."""
 
-    vector: int = -1
+    vector: int = 65535
 
 
 class Sent(NamedTuple):
@@ -217,6 +246,9 @@ Observation = Union[
     Resetting,
     Wrote,
     Read,
+    Capability,
+    Configured,
+    Meant,
     Interrupted,
     Sent,
     Got,
@@ -224,7 +256,7 @@ Observation = Union[
 ]
 KINDS: dict[str, type[Observation]] = {kind.__name__.lower(): kind for kind in get_args(Observation)}
 _HINTS = {kind: get_type_hints(kind) for kind in KINDS.values()}
-_ADDRESSES = {"descriptor", "driver", "device", "address", "features", "value"}
+_ADDRESSES = {"descriptor", "driver", "device", "address", "features", "value", "on", "off"}
 Entry = tuple[int, Observation]
 """(queue number, observation)."""
 

@@ -21,8 +21,12 @@ LONGEST_FUNCTION = 60
 
 #: The oracles from the bottom up: a module imports only from rows above its own.
 LAYERS = (
-    ("spec",),
+    ("spec", "registers"),
     ("trace", "rules"),
+    ("register_log",),
+    ("register_asking",),
+    ("register_rules", "register_driver_rules", "register_transport_rules"),
+    ("register_oracle",),
     ("model",),
     ("split_rings", "announcing"),
     ("packed_rings", "split", "packed", "asking"),
