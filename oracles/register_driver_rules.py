@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from oracles import registers, spec
 from oracles.register_asking import rule
-from oracles.register_log import Access, Log, lacking, unknown
+from oracles.register_log import WINDOWS, Access, Log, lacking, unknown
 from oracles.registers import ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, MMIO, PCI, SUSPEND
 
 _CONFIGURES = ("queue_size", *registers.AREAS)
@@ -25,7 +25,8 @@ def _not_offered(log: Log, access: Access) -> str | None:
 
 @rule("F-VALIDATE", "write", "driver_feature")
 def _unknown(log: Log, access: Access) -> str | None:
-    wrong = unknown(log.transport, access.value << 32 * log.select.get("driver_feature_select", 0))
+    window = log.select.get("driver_feature_select", 0)
+    wrong = unknown(log.transport, access.value << 32 * window) if window < WINDOWS else 0
     return f"feature {wrong.bit_length() - 1} is accepted, which this transport does not have" if wrong else None
 
 

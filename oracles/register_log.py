@@ -14,6 +14,7 @@ from oracles.registers import DRIVER_OK, FEATURES_OK, MMIO, NEEDS_RESET, NO_VECT
 from oracles.trace import Capability
 
 WRITE, READ = "write", "read"
+WINDOWS = 4  # of 32 feature bits: none is defined beyond
 
 
 class Access(NamedTuple):
@@ -113,11 +114,11 @@ class Log:
 
     def offer(self) -> int:
         """All feature bits that were read."""
-        return sum(value << 32 * window for window, value in self.offered.items())
+        return _join(self.offered)
 
     def accept(self) -> int:
         """All feature bits that the driver wrote since the last reset."""
-        return sum(value << 32 * window for window, value in self.accepted.items())
+        return _join(self.accepted)
 
     def negotiated(self, bit: int) -> bool:
         """Whether a feature is in effect."""
@@ -187,12 +188,13 @@ class Log:
         added = value & ~self.status
         if added & FEATURES_OK:
             self.reread = False
-        if value & SUSPEND and not self.suspended:
+        if value & SUSPEND and not self.suspended and not self.suspending:
             self.suspending = True
             self.before = {part: seen.value for part, seen in self.config.items()}
             self.meddled = {}
-        elif self.suspended and value & DRIVER_OK:
-            self.suspended, self.resuming, self.announced = False, True, False
+        elif (self.suspended or self.suspending) and value & DRIVER_OK:
+            self.resuming = self.suspended or self.running
+            self.suspended = self.suspending = self.announced = False
         elif added & DRIVER_OK:
             self.announced = False
         self.status = value
@@ -350,6 +352,11 @@ class Log:
     def _write_interrupt_ack(self, access: Access) -> None:
         self.heard &= ~access.value
         self.emptied = self.quiet
+
+
+def _join(words: dict[int, int]) -> int:
+    """Feature bits from their windows: as many as there may be (2.2)."""
+    return sum((value & 0xFFFFFFFF) << 32 * window for window, value in words.items() if window < WINDOWS)
 
 
 #: Features that need another one: network devices (5.1.3.1); no ring feature needs any.

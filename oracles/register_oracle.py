@@ -76,6 +76,7 @@ class RegisterOracle:
         for id_, message in found:
             if id_ not in WARNINGS:
                 return Violation(id_, message, queue=queue)
+        for id_, message in found[:1]:
             if id_ not in self._warned:
                 self._warned.add(id_)
                 self.warnings.append(Violation(id_, message, queue=queue))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from oracles import registers, spec
 from oracles.register_asking import rule
-from oracles.register_log import Access, Log, lacking, unknown
+from oracles.register_log import WINDOWS, Access, Log, lacking, unknown
 from oracles.registers import FEATURES_OK, MMIO, NEEDS_RESET, NO_VECTOR, PCI, SUSPEND
 from oracles.trace import Capability
 
@@ -20,6 +20,8 @@ _MAY_INSIST = spec.ACCESS_PLATFORM | spec.ORDER_PLATFORM | spec.SR_IOV | spec.VE
 @rule("INO-BIT", "read", "device_feature")
 def _bit(log: Log, access: Access) -> str | None:
     window = log.select.get("device_feature_select", 0)
+    if window >= WINDOWS:
+        return None
     read = access.value << 32 * window
     here = 0xFFFFFFFF << 32 * window
     wrong = (log.on & ~read | log.off & read) & here
@@ -48,8 +50,9 @@ def _dependencies(log: Log, access: Access) -> str | None:
 @rule("F-RESERVED-RANGE", "read", "device_feature", warns=True)
 def _reserved(log: Log, access: Access) -> str | None:
     window = log.select.get("device_feature_select", 0)
-    wrong = unknown(PCI, access.value << 32 * window) if window < 4 else access.value << 32 * window
-    return f"the device offers feature bit {wrong.bit_length() - 1}, which is reserved" if wrong else None
+    wrong = unknown(PCI, access.value << 32 * window) >> 32 * window if window < WINDOWS else access.value
+    bit = 32 * window + wrong.bit_length() - 1
+    return f"the device offers feature bit {bit}, which is reserved" if wrong else None
 
 
 @rule("PCI-FEAT-WINDOW", "read", "driver_feature")
@@ -355,7 +358,7 @@ def _config_written(log: Log, access: Access) -> str | None:
 @rule("SUS-DEV-QUIET", "read", "config")
 def _config_asleep(log: Log, access: Access) -> str | None:
     old = log.before.get((access.at, access.width))
-    if log.suspended and old not in (None, access.value):
+    if log.suspended and (access.at, access.width) not in log.meddled and old not in (None, access.value):
         return f"the configuration at {access.at} changed from {old:#x} to {access.value:#x} while suspended"
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz.cases.bench import Bench
 from fuzz.cases.register_cases import request, running
+from fuzz.targets.registers import Refused
 from oracles import spec
 from oracles.registers import SUSPEND
 
@@ -17,7 +18,7 @@ def _running(bench: Bench) -> None:
 
 
 def _asleep(bench: Bench) -> None:
-    """Suspended, and everything that came before is accounted for."""
+    """Suspended, and everything that came before is accounted for. Raises Refused if it does not become so."""
     bench.driver.suspend()
     bench.look()
     for ring in bench.rings.values():
@@ -35,7 +36,11 @@ def sleep(bench: Bench) -> None:
     _running(bench)
     request(bench)
     bench.listen()
-    _asleep(bench)
+    try:
+        _asleep(bench)
+    except Refused:
+        bench.idle()
+        return
     for _ in range(4):
         bench.watch(0.02)
     _awake(bench)

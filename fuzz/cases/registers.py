@@ -14,7 +14,7 @@ from fuzz.cases import register_cases as made
 from fuzz.cases.bench import Case, run
 from fuzz.targets import Session, Target
 from fuzz.targets.registers import Registers
-from fuzz.verdict import Outcome
+from fuzz.verdict import CONFORMS, Outcome
 from oracles.registers import MMIO, PCI
 
 
@@ -116,6 +116,11 @@ class _Runner:
             raise NotOffered("its registers can't be reached")
         session.unsettled = True
         try:
-            return run(self.row.case, session.registers())
+            outcome = run(self.row.case, session.registers())
+            session.unsettled = outcome.verdict != CONFORMS
+            return outcome
+        except NotOffered:
+            session.unsettled = False
+            raise
         finally:
             session.close()

@@ -19,14 +19,12 @@ from oracles.trace import (
     Extent,
     Notified,
     Published,
-    Rechecked,
     Reclaimed,
     Resetting,
     SawUsed,
     Scanned,
     Started,
     Supplied,
-    Suppressed,
 )
 
 if TYPE_CHECKING:
@@ -71,8 +69,9 @@ class SmallRing:
         areas = (address + config.descriptor, address + config.driver, address + config.device)
         memory = (address, len(self._memory))
         position = self.used if cause == "restart" else 0
-        told = Started(spec.SPLIT, self.size, self.bench.driver.features, *areas, memory, self.supplied if position else 0,
-                       position, 8, cause)  # fmt: skip
+        available = self.supplied if position else 0
+        features = self.bench.driver.features
+        told = Started(spec.SPLIT, self.size, features, *areas, memory, available, position, 8, cause)
         self.bench.feed(told, self.number)
         self._ours = self._mine()
 
@@ -149,13 +148,6 @@ class SmallRing:
         words[(self.config.driver + 4 + 2 * (self.supplied % self.size)) // 2] = self.size + 3
         words[(self.config.driver + 2) // 2] = self.supplied + 1
         self._ours = self._mine()
-
-    def suppress(self) -> None:
-        """Ask for no used buffer notifications: a wish, that the device may ignore."""
-        self._memory.cast("H")[self.config.driver // 2] = spec.AVAIL_F_NO_INTERRUPT
-        self._ours = self._mine()
-        self.bench.feed(Suppressed(spec.AVAIL_F_NO_INTERRUPT, 0), self.number)
-        self.bench.feed(Rechecked(), self.number)
 
     def kick(self) -> None:
         """Notify the device."""

@@ -65,6 +65,10 @@ class Refused(Exception):
     """What the driver waits for does not come, or the device declines. One line."""
 
 
+class Ignored(Refused):
+    """There is no device that this driver could drive, so it leaves it alone."""
+
+
 class Driver:
     """A driver of one device, step by step. Raises Refused where it would have to give up."""
 
@@ -107,7 +111,7 @@ class Driver:
         """The type of the device, as virtio-mmio's drivers look for it (4.2.3.1)."""
         if not self.pci:
             if self.get("magic") != registers.MAGIC or self.get("version") != registers.VERSION:
-                raise Refused("this is no virtio-mmio device of version 2")
+                raise Ignored("this is no virtio-mmio device of version 2")
         return self.get("device_id")
 
     def reset(self) -> None:

@@ -48,6 +48,7 @@ class Device:
     """A device on *transport*. *interrupt*: called with the vector of each interrupt; *stored*: with each store."""
 
     engine: type[Engine] = Engine
+    added = missing = 0  # feature bits that a defect offers, or forgets
 
     def __init__(
         self,
@@ -62,8 +63,9 @@ class Device:
         self.address = address
         self.interrupt = interrupt
         self.stored = stored
-        self.offered = OFFERED | (spec.NOTIF_CONFIG_DATA if transport == PCI else 0)
-        self.configured = RING | PLATFORM
+        offered = OFFERED | (spec.NOTIF_CONFIG_DATA if transport == PCI else 0)
+        self.offered = (offered | self.added) & ~self.missing
+        self.configured = (RING | PLATFORM) & ~spec.VERSION_1
         self.insists = spec.ORDER_PLATFORM  # the device may fail to operate without it (6.2)
         self.queues = [Queue(number) for number in range(QUEUES)]
         self.engines = [
@@ -184,16 +186,19 @@ class Device:
 
     def read_device_feature(self, at: int, width: int) -> int:
         """32 bits of what is offered."""
-        return self.offered >> 32 * self.selects["device_feature_select"] & 0xFFFFFFFF
+        window = self.selects["device_feature_select"]
+        return self.offered >> 32 * window & 0xFFFFFFFF if window < 4 else 0
 
     def read_driver_feature(self, at: int, width: int) -> int:
         """32 bits of what the driver accepted."""
-        return self.features >> 32 * self.selects["driver_feature_select"] & 0xFFFFFFFF
+        window = self.selects["driver_feature_select"]
+        return self.features >> 32 * window & 0xFFFFFFFF if window < 4 else 0
 
     def write_driver_feature(self, value: int, at: int, width: int) -> None:
         """The driver accepts."""
-        shift = 32 * self.selects["driver_feature_select"]
-        self.features = self.features & ~(0xFFFFFFFF << shift) | value << shift
+        shift = 32 * min(self.selects["driver_feature_select"], 4)
+        if not self.status & FEATURES_OK and shift < 64:
+            self.features = (self.features & ~(0xFFFFFFFF << shift) | value << shift) & self.offered
 
     def read_device_status(self, at: int, width: int) -> int:
         """The status; a reset is over when it was looked for once."""
@@ -232,7 +237,7 @@ class Device:
 
     def agrees(self) -> bool:
         """Whether the driver accepted what this device takes."""
-        return not self.features & ~self.offered and not self.insists & ~self.features
+        return not self.insists & ~self.features
 
     def sleepy(self, value: int) -> bool:
         """Whether SUSPEND means anything now (3.4.2)."""
@@ -314,7 +319,7 @@ class Device:
         if queue is None:
             return
         if value:
-            queue.enabled = 1
+            queue.enabled, queue.busy = 1, 0
             self.start(queue.number)
         elif self.transport == MMIO:
             queue.enabled = 0

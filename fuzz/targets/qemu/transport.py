@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fuzz.targets import QueueConfig, TargetError
 from fuzz.targets.qemu.qtest import Qtest, Silent
+from oracles.trace import Capability
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 64  # 2.1
 RESET_SECONDS = 5.0
@@ -22,6 +23,16 @@ class Transport(Protocol):
 
     sizes: list[int]  # the largest of each queue there is
     shared: bool  # one interrupt for everything: who was meant, nobody can tell
+
+    listed: list[Capability]  # virtio-pci: its structures, in the order of their capabilities
+
+    def place(self, name: str) -> int:
+        """Address of the register that the specification calls *name*. KeyError if there is none."""
+        ...
+
+    def identity(self) -> int:
+        """The number that says which type of device it is: DeviceID, or the PCI device id."""
+        ...
 
     def status(self) -> int:
         """The device status field (2.1)."""
