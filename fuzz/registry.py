@@ -40,6 +40,8 @@ def make(words: str, qemu: str = "") -> Target:
         raise UsageTrouble(f"--qemu names the QEMU of targets qemu:DEVICE; {words} is none")
     if words == "model" or words.startswith("model:"):
         return _model(words)
+    if words.partition(":")[0] in ("model-pci", "model-mmio"):
+        return _register_model(words)
     if _ADDRESSED.match(words) or words in _presets():
         try:
             from fuzz.targets.vhost_user.target import make as make_vhost_user
@@ -67,6 +69,16 @@ def _model(words: str) -> Target:
     return cast("Target", Model(fault))
 
 
+def _register_model(words: str) -> Target:
+    from fuzz.targets.model.register_target import RegisterModel
+
+    kind, _, fault = words.partition(":")
+    try:
+        return cast("Target", RegisterModel(kind.removeprefix("model-"), fault))
+    except TargetError as error:
+        raise UsageTrouble(f"{error} (vqfuzz targets lists them all)") from None
+
+
 def _presets() -> list[str]:
     from fuzz.targets.presets import PRESETS
 
@@ -80,7 +92,7 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    names = ["model", *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
+    names = ["model", "model-pci", "model-mmio", *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
     return _closest(words, names) if words in names else heads[head]
@@ -92,6 +104,8 @@ def known() -> Iterator[Known]:
 
     yield Known("model", "Python reference device, in this process: conforms, and is as awkward as is legal")
     yield Known("model:FAULT", "the same with a planted fault; they are listed below")
+    yield Known("model-pci", "the same device behind the registers of virtio-pci; model-pci:FAULT plants one there")
+    yield Known("model-mmio", "the same device behind the registers of virtio-mmio; model-mmio:FAULT plants one there")
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
     from fuzz.targets.qemu.target import PROGRAM

@@ -36,6 +36,7 @@ def _before_ok(*ops: Op) -> Callable[[], Tamper]:
     return lambda: Tamper("write", _STATUS, when=_ok, before=ops)
 
 
+_GIVE_UP = Op("write", _STATUS, FAILED | 3)
 _SIZE_LATE = Op("write", "queue_size", 16)
 ROWS: tuple[Row, ...] = (
     ("F-ACCEPT-OFFERED", PCI, "a feature is accepted that was not offered", made.initialize, 0,
@@ -51,7 +52,7 @@ ROWS: tuple[Row, ...] = (
     ("F-NOTIF-CONFIG-ACCEPT", PCI, "VIRTIO_F_NOTIF_CONFIG_DATA is not accepted", made.accept_all, 0,
      _declines(spec.NOTIF_CONFIG_DATA)),
     ("F-NOFAIL-UNKNOWN", PCI, "the driver gives up on a feature that it does not know", made.initialize, 1 << 60,
-     lambda: Tamper("write", "driver_feature_select", before=(Op("write", _STATUS, FAILED | 3),), skip=True, stop=True)),
+     lambda: Tamper("write", "driver_feature_select", before=(_GIVE_UP,), skip=True, stop=True)),
     ("ST-SEQ", PCI, "DRIVER is not set", made.initialize, 0,
      lambda: Tamper("write", _STATUS, when=lambda value: value == 3, skip=True)),
     ("ST-NOCLEAR", PCI, "ACKNOWLEDGE is cleared when DRIVER_OK is set", made.initialize, 0,

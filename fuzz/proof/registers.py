@@ -48,7 +48,7 @@ DEVICE_ROWS: tuple[tuple[str, str, str, Case], ...] = (
     ("PCI-MSIX-DEV", PCI, "other-vector", made.vectors),
     ("PCI-ISR", PCI, "sticky-isr", made.changing),
     ("PCI-NOVECTOR", PCI, "default-vector", made.without_vector),
-    ("PCI-CFG-INT", PCI, "default-config-vector", made.config_without_vector),
+    ("PCI-CFG-INT", PCI, "default-config", made.config_without_vector),
     ("MM-ID", MMIO, "version-1", made.offer),
     ("MM-NOTREADY", MMIO, "ready-ignored", made.disabled),
     ("SUS-DEV-IGNORE", PCI, "eager-suspend", asleep.too_early),

@@ -174,9 +174,7 @@ plant("odd-size", "queue_size of a split queue is no power of two", (PCI,), read
 plant("other-vector", "queue_msix_vector reads another vector", (PCI,), write_queue_msix_vector=_other_vector)
 plant("sticky-isr", "reading the ISR status does not clear it", (PCI,), read_isr=_sticky_isr)
 plant("default-vector", "a queue without a vector uses vector 1", (PCI,), signal=_default_vector)
-plant(
-    "default-config-vector", "the configuration without a vector uses vector 0", (PCI,), announce=_default_config_vector
-)
+plant("default-config", "the configuration without a vector uses vector 0", (PCI,), announce=_default_config_vector)
 
 # --- virtio-mmio ------------------------------------------------------------------------------------------------------
 
