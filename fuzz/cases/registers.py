@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from fuzz.cases import Check, NotOffered, register_suspend
 from fuzz.cases import register_cases as made
 from fuzz.cases.bench import Case, run
-from fuzz.targets import Session, Target
+from fuzz.targets import Target
 from fuzz.targets.registers import Registers
 from fuzz.verdict import CONFORMS, Outcome
 from oracles.registers import MMIO, PCI
@@ -110,7 +110,7 @@ class _Runner:
     row: Row
 
     def __call__(self) -> Outcome:
-        session = cast("Session", self.target.open())
+        session = self.target.open()
         if not isinstance(session, HasRegisters):
             session.close()
             raise NotOffered("its registers can't be reached")

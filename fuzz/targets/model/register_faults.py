@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fuzz.targets.model.register_file import QUEUES, SIZE, Device, Queue
+from fuzz.targets.model.register_file import Device
+from fuzz.targets.model.register_queues import QUEUES, SIZE, Queue
 from oracles import registers, spec
 from oracles.registers import DRIVER_OK, FEATURES_OK, MMIO, NO_VECTOR, PCI, SUSPEND
 from oracles.trace import Capability

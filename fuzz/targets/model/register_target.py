@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from fuzz.program import Limits
 from fuzz.targets import Offer, QueueConfig, TargetError
 from fuzz.targets.model import ADDRESS, LEVERS, MEMORY
-from fuzz.targets.model.register_file import QUEUES, RING, Device
+from fuzz.targets.model.register_file import RING, Device
+from fuzz.targets.model.register_queues import QUEUES
 from fuzz.targets.registers import Driver, Refused
 from oracles import registers, spec
 from oracles.registers import MMIO, PCI
