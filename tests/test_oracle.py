@@ -67,7 +67,8 @@ def test_rule_beside(rule: str, bad: Trace) -> None:
 
 
 def test_every_rule_has_a_trace_and_is_in_the_catalogue() -> None:
-    assert {rule for rule, *_ in (*CASES, *LINT, *BESIDE)} == set(device_rules.rule_ids())
+    elsewhere = {"MM-NOTREADY", "SUS-DEV-DRAIN", "SUS-DEV-QUIET"}  # test_registers: they need a log of registers, too
+    assert {rule for rule, *_ in (*CASES, *LINT, *BESIDE)} == set(device_rules.rule_ids()) - elsewhere
     assert set(device_rules.rule_ids()) <= set(registry())
     assert registry()["INO-S-MASK"].level is Level.LINT
 

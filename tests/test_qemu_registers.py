@@ -38,8 +38,7 @@ def test_registers(device, known, qemu):
         for check in cases(target):
             try:
                 outcome = check.run()
-            except NotOffered as lack:
-                assert str(lack)
+            except NotOffered:
                 continue
             rule = known.get(check.name)
             if rule is None:

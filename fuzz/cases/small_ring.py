@@ -37,6 +37,11 @@ _LIVES = 8
 _BUFFERS, _BUFFER = 0x2000, 0x400  # offset of the first buffer in it, and room of each
 
 
+def knows(device_class: str) -> bool:
+    """Whether there is a request for devices of this class."""
+    return device_class == "any" or device_class in REQUESTS
+
+
 class SmallRing:
     """One life of queue *number*: from its set-up until it is reset. ``config`` says where it lies."""
 
@@ -83,11 +88,11 @@ class SmallRing:
     def message(self, serial: int) -> Message:
         """A request that every device of its class answers."""
         kind = self.bench.device.device_class
+        if not knows(kind):
+            raise NotOffered(f"no request is known here that a device of class {kind} always answers")
         if kind == "any":
             asked = question(serial, 16)
             return Message(asked, 64, lambda used, data: "" if data == reply(asked, 64) else "another answer")
-        if kind not in REQUESTS:
-            raise NotOffered(f"no request is known here that a device of class {kind} always answers")
         return devices.load(kind, {"capacity": 1 << 10}).message(REQUESTS[kind], serial, self.number)
 
     def supply(self) -> None:

@@ -72,11 +72,7 @@ class RegisterFault:
     fault: str = ""  # of the model
     tamper: Callable[[], Tamper] | None = None  # of the driver
     extra: int = 0  # features that the device offers besides
-
-    @property
-    def corpus(self) -> str:
-        """The file of the fault's trace."""
-        return f"{self.rule}.vqtrace"
+    corpus: str = ""  # the file of the fault's trace
 
     def run(self, faulty: bool, without: frozenset[str] = frozenset()) -> Outcome:
         """Run the case on the model, with the fault or without it."""
@@ -88,11 +84,15 @@ class RegisterFault:
 def planted() -> Sequence[RegisterFault]:
     """All rows, the device's first."""
     rows = [
-        RegisterFault(rule, f"{transport}-{fault}", FAULTS[fault].text, transport, case, fault)
+        RegisterFault(
+            rule, f"{transport}-{fault}", FAULTS[fault].text, transport, case, fault, corpus=f"{rule}.vqtrace"
+        )
         for rule, transport, fault, case in DEVICE_ROWS
     ]
+    both = {row.rule for row in rows}  # rules that bind the driver, too, have two files
     for rule, transport, text, case, extra, tamper in DRIVER_ROWS:
-        rows.append(RegisterFault(rule, f"driver-{rule.lower()}", text, transport, case, "", tamper, extra))
+        file = f"{rule}.driver.vqtrace" if rule in both else f"{rule}.vqtrace"
+        rows.append(RegisterFault(rule, f"driver-{rule.lower()}", text, transport, case, "", tamper, extra, file))
     return rows
 
 
