@@ -15,6 +15,8 @@ _MMIO = {
     "registers/disabled": "MM-NOTREADY",  # QueueReady = 0 does not keep it from a queue
     "registers/changing": "MM-INT",  # a configuration change also sets the bit for used buffers
 }
+#: It notifies the driver of its status queue as soon as it is started, though nothing was ever in it.
+_EMPTY = {"registers/queue-reset": "MM-QRESET", "registers/reset": "MM-INT"}
 
 
 @qemus
@@ -27,6 +29,7 @@ _MMIO = {
         ("virtio-balloon-pci,in_order=on", {}),
         ("virtio-rng-device,in_order=on", _MMIO),
         ("virtio-net-device", _MMIO),
+        ("virtio-keyboard-device", _EMPTY),
     ],
     ids=lambda value: value.partition(",")[0] if isinstance(value, str) else "",
 )

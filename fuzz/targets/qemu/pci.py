@@ -227,7 +227,7 @@ class Pci:
         lines = [
             f"writew {common + _QUEUE_SELECT:#x} {queue:#x}",
             f"writew {common + _QUEUE_SIZE:#x} {config.size:#x}",
-            f"writew {common + _QUEUE_VECTOR:#x} {NO_VECTOR if self.shared else queue + 1:#x}",
+            *self._map(_QUEUE_VECTOR, queue + 1),
         ]
         at = common + _QUEUE_DESC
         for area in (config.descriptor, config.driver, config.device):
@@ -238,7 +238,14 @@ class Pci:
 
     def finish(self) -> list[str]:
         """The configuration's vector is the first one."""
-        return [f"writew {self._common + _CONFIG_VECTOR:#x} {NO_VECTOR if self.shared else 0:#x}"]
+        return self._map(_CONFIG_VECTOR, 0)
+
+    def _map(self, field: int, vector: int) -> list[str]:
+        """Map an event to a vector, and read whether it is (4.1.5.1.2.2)."""
+        field += self._common
+        if self.shared:
+            return [f"writew {field:#x} {NO_VECTOR:#x}"]
+        return [f"writew {field:#x} {vector:#x}", f"readw {field:#x}"]
 
     def registers(self) -> dict[int, str]:
         """The fields of struct virtio_pci_common_cfg (4.1.4.3)."""

@@ -209,7 +209,7 @@ class QemuSession:
         with self._talking():
             self._check_size(queue, config)
             self._landing[queue + 1] = 0
-            self._qtest.ask(*self._transport.enable(queue, config, self.address))
+            transport.carry_out(self._qtest, self._transport.enable(queue, config, self.address))
 
     def reset(self) -> None:
         """Device reset."""

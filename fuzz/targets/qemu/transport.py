@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fuzz.targets import QueueConfig, TargetError
 from fuzz.targets.qemu.qtest import Qtest, Silent
+from oracles.registers import NO_VECTOR
 from oracles.trace import Capability
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 64  # 2.1
@@ -96,7 +97,12 @@ def start(qtest: Qtest, transport: Transport, features: int, queues: Iterable[Qu
     status = transport.status()
     if not status & FEATURES_OK:
         raise TargetError(f"the device refuses the features {features:#x}: FEATURES_OK does not stay")
-    for number, config in enumerate(queues):
-        qtest.post(*transport.enable(number, config, address))
-    qtest.post(*transport.finish(), *transport.set_status(agreed | DRIVER_OK))
-    qtest.settle()
+    lines = [line for number, config in enumerate(queues) for line in transport.enable(number, config, address)]
+    carry_out(qtest, [*lines, *transport.finish(), *transport.set_status(agreed | DRIVER_OK)])
+
+
+def carry_out(qtest: Qtest, lines: list[str]) -> None:
+    """Send the commands of a set-up, and see that what they read is no NO_VECTOR (4.1.5.1.2.2). Raises TargetError."""
+    for line, answer in zip(lines, qtest.ask(*lines), strict=True):
+        if line.startswith("read") and int(answer, 0) == NO_VECTOR:
+            raise TargetError("the device has no MSI-X vector left for one of its events: leave vectors= out")
