@@ -5,6 +5,8 @@ Knows the registers. Must not know sessions or programs. There is one interrupt 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fuzz.targets import QueueConfig, TargetError
 from fuzz.targets.qemu.qtest import Qtest
 from oracles.registers import MMIO_REGISTERS
@@ -115,6 +117,10 @@ class Mmio:
 
     def finish(self) -> list[str]:
         """Nothing: the interrupt is where it is."""
+        return []
+
+    def vectors(self, queues: Iterable[int]) -> list[str]:
+        """There are none."""
         return []
 
     def registers(self) -> dict[int, str]:

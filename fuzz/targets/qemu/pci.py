@@ -7,6 +7,7 @@ or programs. MSI-X vectors are pointed at guest memory, so that an interrupt is 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fuzz.targets import QueueConfig, TargetError
@@ -227,7 +228,7 @@ class Pci:
         lines = [
             f"writew {common + _QUEUE_SELECT:#x} {queue:#x}",
             f"writew {common + _QUEUE_SIZE:#x} {config.size:#x}",
-            *self._map(_QUEUE_VECTOR, queue + 1),
+            f"writew {common + _QUEUE_VECTOR:#x} {NO_VECTOR if self.shared else queue + 1:#x}",
         ]
         at = common + _QUEUE_DESC
         for area in (config.descriptor, config.driver, config.device):
@@ -238,14 +239,17 @@ class Pci:
 
     def finish(self) -> list[str]:
         """The configuration's vector is the first one."""
-        return self._map(_CONFIG_VECTOR, 0)
+        return [f"writew {self._common + _CONFIG_VECTOR:#x} {NO_VECTOR if self.shared else 0:#x}"]
 
-    def _map(self, field: int, vector: int) -> list[str]:
-        """Map an event to a vector, and read whether it is (4.1.5.1.2.2)."""
-        field += self._common
+    def vectors(self, queues: Iterable[int]) -> list[str]:
+        """Commands that read back what is mapped to a vector."""
         if self.shared:
-            return [f"writew {field:#x} {NO_VECTOR:#x}"]
-        return [f"writew {field:#x} {vector:#x}", f"readw {field:#x}"]
+            return []
+        common = self._common
+        lines = [f"readw {common + _CONFIG_VECTOR:#x}"]
+        for queue in queues:
+            lines += [f"writew {common + _QUEUE_SELECT:#x} {queue:#x}", f"readw {common + _QUEUE_VECTOR:#x}"]
+        return lines
 
     def registers(self) -> dict[int, str]:
         """The fields of struct virtio_pci_common_cfg (4.1.4.3)."""

@@ -209,7 +209,8 @@ class QemuSession:
         with self._talking():
             self._check_size(queue, config)
             self._landing[queue + 1] = 0
-            transport.carry_out(self._qtest, self._transport.enable(queue, config, self.address))
+            self._qtest.ask(*self._transport.enable(queue, config, self.address))
+            transport.verify(self._qtest, self._transport, (queue,))
 
     def reset(self) -> None:
         """Device reset."""

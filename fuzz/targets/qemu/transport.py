@@ -63,6 +63,10 @@ class Transport(Protocol):
         """Commands that route interrupts, after which the device may be driven."""
         ...
 
+    def vectors(self, queues: Iterable[int]) -> list[str]:
+        """Commands that read back the vectors of the configuration and of *queues*, if there are any."""
+        ...
+
     def registers(self) -> dict[int, str]:
         """What the specification calls the registers that commands write, by address."""
         ...
@@ -90,19 +94,26 @@ def reset(qtest: Qtest, transport: Transport) -> None:
 
 
 def start(qtest: Qtest, transport: Transport, features: int, queues: Iterable[QueueConfig], address: int) -> None:
-    """Initialize a device that is reset: from ACKNOWLEDGE to DRIVER_OK, in two round trips (3.1.1)."""
+    """Initialize a device that is reset: from ACKNOWLEDGE to DRIVER_OK, in three round trips (3.1.1)."""
     agreed = ACKNOWLEDGE | DRIVER | FEATURES_OK
     qtest.post(*transport.set_status(ACKNOWLEDGE), *transport.set_status(ACKNOWLEDGE | DRIVER))
     qtest.post(*transport.accept(features), *transport.set_status(agreed))
     status = transport.status()
     if not status & FEATURES_OK:
         raise TargetError(f"the device refuses the features {features:#x}: FEATURES_OK does not stay")
-    lines = [line for number, config in enumerate(queues) for line in transport.enable(number, config, address)]
-    carry_out(qtest, [*lines, *transport.finish(), *transport.set_status(agreed | DRIVER_OK)])
+    count = 0
+    for count, config in enumerate(queues, 1):
+        qtest.post(*transport.enable(count - 1, config, address))
+    qtest.post(*transport.finish())
+    verify(qtest, transport, range(count))
+    qtest.post(*transport.set_status(agreed | DRIVER_OK))
+    qtest.settle()
 
 
-def carry_out(qtest: Qtest, lines: list[str]) -> None:
-    """Send the commands of a set-up, and see that what they read is no NO_VECTOR (4.1.5.1.2.2). Raises TargetError."""
-    for line, answer in zip(lines, qtest.ask(*lines), strict=True):
+def verify(qtest: Qtest, transport: Transport, queues: Iterable[int]) -> None:
+    """See that the device took the vectors (4.1.5.1.2.2). Raises TargetError."""
+    lines = transport.vectors(queues)
+    answers = qtest.ask(*lines) if lines else []
+    for line, answer in zip(lines, answers, strict=True):
         if line.startswith("read") and int(answer, 0) == NO_VECTOR:
-            raise TargetError("the device has no MSI-X vector left for one of its events: leave vectors= out")
+            raise TargetError("the device takes no MSI-X vector for one of its events: leave vectors= out")
