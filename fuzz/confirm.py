@@ -33,7 +33,7 @@ class Runner:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.real = target.name.partition(":")[0] not in ("model", "model-vhost-user")
+        self.real = not target.name.startswith("model")
         self.late = ""
         self.late_verdict = CRASHED  # or HUNG
         self.trace_of_fault = ""

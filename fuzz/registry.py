@@ -43,6 +43,8 @@ def make(words: str, qemu: str = "") -> Target:
         return _model(words)
     if words.partition(":")[0] == _OVER_SOCKET:
         return _model_over_socket(words.partition(":")[2])
+    if words.partition(":")[0] in ("model-pci", "model-mmio"):
+        return _register_model(words)
     if _ADDRESSED.match(words) or words in _presets():
         try:
             from fuzz.targets.vhost_user.target import make as make_vhost_user
@@ -85,6 +87,16 @@ def _model_over_socket(fault: str) -> Target:
     return cast("Target", ModelVhostUser(fault))
 
 
+def _register_model(words: str) -> Target:
+    from fuzz.targets.model.register_target import RegisterModel
+
+    kind, _, fault = words.partition(":")
+    try:
+        return cast("Target", RegisterModel(kind.removeprefix("model-"), fault))
+    except TargetError as error:
+        raise UsageTrouble(f"{error} (vqfuzz targets lists them all)") from None
+
+
 def _presets() -> list[str]:
     from fuzz.targets.presets import PRESETS
 
@@ -98,7 +110,8 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    names = ["model", _OVER_SOCKET, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
+    models = ["model", "model-pci", "model-mmio", _OVER_SOCKET]
+    names = [*models, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
     return _closest(words, names) if words in names else heads[head]
@@ -111,6 +124,8 @@ def known() -> Iterator[Known]:
     yield Known("model", "Python reference device, in this process: conforms, and is as awkward as is legal")
     yield Known("model:FAULT", "the same with a planted fault; they are listed below")
     yield Known(_OVER_SOCKET, "the same device as a vhost-user back-end, behind a socket and shared memory of its own")
+    yield Known("model-pci", "the same device behind the registers of virtio-pci; model-pci:FAULT plants one there")
+    yield Known("model-mmio", "the same device behind the registers of virtio-mmio; model-mmio:FAULT plants one there")
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
     from fuzz.targets.qemu.target import PROGRAM

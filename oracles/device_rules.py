@@ -328,6 +328,21 @@ def _queue_reset_quiet(case: Case) -> str | None:
     return f"{case.data.decode()} after queue reset" if case.what == "queue" else None
 
 
+@rule("SUS-DEV-DRAIN", "suspended")
+def _suspended_unsaid(case: Case) -> str | None:
+    return f"the device is suspended, and owes a notification of what it used before: {case.data.decode()}"
+
+
+@rule("SUS-DEV-QUIET", "dead")
+def _suspended_quiet(case: Case) -> str | None:
+    return f"{case.data.decode()} while the device was suspended" if case.what == "suspend" else None
+
+
+@rule("MM-NOTREADY", "dead")
+def _not_ready(case: Case) -> str | None:
+    return f"{case.data.decode()} while QueueReady was 0" if case.what == "disable" else None
+
+
 @rule("VU-STOPPED", "dead")
 def _stopped_quiet(case: Case) -> str | None:
     return f"{case.data.decode()} while the queue was stopped" if case.what == "stop" else None

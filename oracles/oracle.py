@@ -1,7 +1,7 @@
 """The oracle: a trace in, a verdict out; live and from a saved trace by the same code.
 
-One QueueOracle for each virtqueue; what they share is when buffers became available, and who keeps an order. What
-is said on a vhost-user connection, and what shows beside the rings, is for a MessageOracle.
+One QueueOracle for each virtqueue; what they share is when buffers became available, and who keeps an order. The
+registers of the device, and what is said on a vhost-user connection, each have an oracle of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from oracles.beside import Beside
 from oracles.message_oracle import MessageOracle
 from oracles.poked import WaryOracle
 from oracles.queue_oracle import QueueOracle
+from oracles.register_oracle import KINDS, RegisterOracle
 from oracles.rules import Violation
-from oracles.trace import Entry, Idle, Observation, Started
+from oracles.trace import Entry, Idle, Observation, Resetting, Started
 
 __all__ = ["Oracle", "QueueOracle", "judge"]
 
@@ -33,6 +34,7 @@ class Oracle:
         self.queues: dict[int, WaryOracle] = {}
         self._beside: list[Beside] = []
         self.messages: MessageOracle | None = None  # from the first connection on
+        self.registers: RegisterOracle | None = None  # once there is something to say about them
 
     def queue(self, number: int) -> WaryOracle:
         """The oracle of queue *number*, made when first asked for."""
@@ -42,14 +44,21 @@ class Oracle:
         return found
 
     def feed(self, queue: int, observation: Observation) -> Violation | None:
-        """Judge one observation of one queue, or of the connection that all share."""
+        """Judge one observation of one queue, of the device's registers, or of the connection that all share."""
+        kind = type(observation)
+        if kind in KINDS:
+            if self.registers is None:
+                self.registers = RegisterOracle(self.without, self.unasked)
+            return self.registers.feed(queue, observation)
         if isinstance(observation, message_oracle.KINDS):
             if self.messages is None:
                 self.messages = MessageOracle(self.without, self.unasked)
             return self.messages.feed(queue, observation)
         violation = self.queue(queue).feed(observation)
-        if violation is None and self.messages is not None and isinstance(observation, (Started, Idle)):
-            return self.messages.feed(queue, observation)
+        if violation is None and self.registers is not None and kind in (Idle, Resetting):
+            violation = self.registers.feed(queue, observation)
+        if violation is None and self.messages is not None and kind in (Started, Idle):
+            violation = self.messages.feed(queue, observation)
         return violation
 
     def conclude(self) -> Violation | None:
@@ -58,13 +67,19 @@ class Oracle:
             violation = queue.conclude()
             if violation is not None:
                 return violation
-        return self.messages.conclude() if self.messages is not None else None
+        for other in (self.registers, self.messages):
+            violation = None if other is None else other.conclude()
+            if violation is not None:
+                return violation
+        return None
 
     @property
     def warnings(self) -> list[Violation]:
-        """What is suspicious but legal, over all queues and the connection."""
-        said = self.messages.warnings if self.messages is not None else []
-        return [warning for queue in self.queues.values() for warning in queue.warnings] + said
+        """What is suspicious but legal: in the registers, over all queues, on the connection."""
+        found = [] if self.registers is None else list(self.registers.warnings)
+        for queue in self.queues.values():
+            found += queue.warnings
+        return found if self.messages is None else found + self.messages.warnings
 
 
 def judge(

@@ -162,6 +162,11 @@ class QueueOracle:
         if violation is None and told.what == "stop" and told.base >= 0:
             case = self.reader.base(told.base)
             violation = self._take_lint() or (self._judge(case) if case else None)
+        if told.what == "suspend" and self.started is not None and not self._dead and self.reader.due:
+            case = self._case("suspended", None)
+            case.data = _WHY[self.reader.due].encode()
+            self.reader.lint.append(case)
+            self._take_lint()
         self._dead = told.what
         self._beside.end()
         self.reader.due = ""

@@ -21,8 +21,12 @@ ACCESS_PLATFORM = 1 << 33
 RING_PACKED = 1 << 34
 IN_ORDER = 1 << 35
 ORDER_PLATFORM = 1 << 36
+SR_IOV = 1 << 37
 NOTIFICATION_DATA = 1 << 38
+NOTIF_CONFIG_DATA = 1 << 39
 RING_RESET = 1 << 40
+ADMIN_VQ = 1 << 41
+SUSPEND = 1 << 43
 
 #: Names as program text and reports write them. Order is that of the bits.
 FEATURE_NAMES: dict[str, int] = {
@@ -35,6 +39,7 @@ FEATURE_NAMES: dict[str, int] = {
     "order_platform": ORDER_PLATFORM,
     "notification_data": NOTIFICATION_DATA,
     "ring_reset": RING_RESET,
+    "suspend": SUSPEND,
 }
 
 # 2.7.5 The Virtqueue Descriptor Table, 2.8.6 Next Flag, 2.8.7 Indirect Flag

@@ -13,15 +13,79 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Union, get_args, get_type_hints
 
+from oracles.control import (
+    Activity,
+    Capability,
+    Configured,
+    Connected,
+    Exposed,
+    Extent,
+    Got,
+    HungUp,
+    Interrupted,
+    Kicked,
+    Logged,
+    Looked,
+    Meant,
+    Read,
+    Returned,
+    Sent,
+    Tracked,
+    Wrote,
+)
+
+__all__ = [
+    "HEADER",
+    "KINDS",
+    "Activity",
+    "Allowed",
+    "Called",
+    "Capability",
+    "Changed",
+    "Configured",
+    "Connected",
+    "Entry",
+    "Exposed",
+    "Extent",
+    "Got",
+    "HungUp",
+    "Idle",
+    "Interrupted",
+    "Kicked",
+    "Logged",
+    "Looked",
+    "Meant",
+    "Notified",
+    "Observation",
+    "Poked",
+    "Published",
+    "Read",
+    "Rechecked",
+    "Reclaimed",
+    "Resetting",
+    "Returned",
+    "SawDescriptor",
+    "SawUsed",
+    "Scanned",
+    "Sent",
+    "Started",
+    "Stored",
+    "Supplied",
+    "Suppressed",
+    "TraceError",
+    "Tracked",
+    "Wrote",
+    "dump",
+    "dump_line",
+    "load",
+    "load_line",
+]  # fmt: skip
+
 HEADER = "vqtrace 1"
 
 
 class TraceError(ValueError):
     """A trace that can't be read. ``str()`` names the line and what is wrong with it."""
-
-
-Extent = tuple[int, int]
-"""(address or offset, length in bytes)."""
 
 
 class Started(NamedTuple):
@@ -154,33 +218,11 @@ class Reclaimed(NamedTuple):
 
 
 class Resetting(NamedTuple):
-    """*what*: device | queue | stop: from here on the queue isn't live; *base*: what a stop reported, else -1."""
+    """*what*: device | queue | stop | suspend | disable (QueueReady is 0): from here on the queue isn't live;
+    *base*: what a stop reported, else -1."""
 
     what: str
     base: int = -1
-
-
-class Exposed(NamedTuple):
-    """The driver's side of a ring, or an indirect table, now reads *data* at *address*: at the moment of the store
-    where the driver's stores are logged, else as found by looking, what publishes it last. From the start all is 0."""
-
-    address: int
-    data: bytes
-
-
-class Looked(NamedTuple):
-    """The device has looked at all that the driver exposes. *waited*: and a notification that was due has come.
-    *logged*: no store of the driver is missing in the trace; else what was stored twice alike shows once or not."""
-
-    waited: bool = False
-    logged: bool = True
-
-
-class Returned(NamedTuple):
-    """The driver handed up the buffer with this head or buffer id, as used with *length* bytes written."""
-
-    id: int
-    length: int
 
 
 class Poked(NamedTuple):
@@ -188,93 +230,6 @@ class Poked(NamedTuple):
     it is started again. A Changed behind it is a write that nothing of ours allowed, what was poked included."""
 
     what: str
-
-
-class Wrote(NamedTuple):
-    """A register of the transport was written by the driver (4.1.4.3, 4.2.2): its name as the specification has it."""
-
-    register: str  # such as device_status, queue_size, QueueReady
-    value: int
-    width: int = 4  # bytes
-
-
-class Read(NamedTuple):
-    """A register of the transport was read by the driver, and had this value."""
-
-    register: str
-    value: int
-    width: int = 4
-
-
-class Interrupted(NamedTuple):
-    """An interrupt arrived: an MSI-X message of *vector*; -1: the one line that there is."""
-
-    vector: int = -1
-
-
-class Connected(NamedTuple):
-    """A vhost-user connection was made: what follows is said on it."""
-
-
-class Sent(NamedTuple):
-    """The front-end sent a vhost-user message; *descriptors*: how many came with its first byte, *later*: behind it."""
-
-    request: int
-    flags: int
-    payload: bytes
-    descriptors: int = 0
-    later: int = 0
-
-
-class Got(NamedTuple):
-    """The back-end sent a vhost-user message, header as it came; *payload*: as much of it as came."""
-
-    request: int
-    flags: int
-    size: int
-    payload: bytes
-    descriptors: int = 0
-
-
-class HungUp(NamedTuple):
-    """The back-end closed the connection."""
-
-
-class Kicked(NamedTuple):
-    """The front-end signalled the kick descriptor of a ring by itself, no driver having asked for it."""
-
-
-class Activity(NamedTuple):
-    """A vhost-user back-end did something to a ring, as it shows from outside.
-
-    *what*: used (buffers came back), executed (a request had its effect), called (the call descriptor was signalled),
-    stale (one that another has replaced was), errored (the error descriptor was), again (a buffer came
-    back for the second time).
-    """
-
-    what: str
-    buffers: int = 1
-
-
-class Tracked(NamedTuple):
-    """The part of the inflight area that is a ring's, as found while nothing happens; *used*: used idx or position.
-
-    *heads*: of the buffers that are available and not used, in the order in which they became available.
-    """
-
-    layout: str
-    size: int
-    data: bytes
-    used: int
-    heads: tuple[int, ...] = ()
-
-
-class Logged(NamedTuple):
-    """The log of dirty pages: *data* from the bit for *address* on. *written*: where memory was seen to change."""
-
-    address: int
-    data: bytes
-    written: tuple[Extent, ...] = ()
 
 
 Observation = Union[
@@ -300,6 +255,9 @@ Observation = Union[
     Poked,
     Wrote,
     Read,
+    Capability,
+    Configured,
+    Meant,
     Interrupted,
     Connected,
     Sent,
@@ -312,7 +270,7 @@ Observation = Union[
 ]
 KINDS: dict[str, type[Observation]] = {kind.__name__.lower(): kind for kind in get_args(Observation)}
 _HINTS = {kind: get_type_hints(kind) for kind in KINDS.values()}
-_ADDRESSES = {"descriptor", "driver", "device", "address", "features", "value"}
+_ADDRESSES = {"descriptor", "driver", "device", "address", "features", "value", "on", "off"}
 Entry = tuple[int, Observation]
 """(queue number, observation)."""
 

@@ -75,7 +75,9 @@ def test_rule_that_another_queue_tells(rule: str, bad: list[Entry], good: list[E
 
 
 def test_every_rule_has_a_trace_and_is_in_the_catalogue() -> None:
-    assert {rule for rule, *_ in (*CASES, *LINT, *BESIDE, *BESIDE_OTHERS)} == set(device_rules.rule_ids())
+    elsewhere = {"MM-NOTREADY", "SUS-DEV-DRAIN", "SUS-DEV-QUIET"}  # test_registers: they need a log of registers, too
+    told = {rule for rule, *_ in (*CASES, *LINT, *BESIDE, *BESIDE_OTHERS)}
+    assert told == set(device_rules.rule_ids()) - elsewhere
     assert set(device_rules.rule_ids()) <= set(registry())
     assert registry()["INO-S-MASK"].level is Level.LINT
 

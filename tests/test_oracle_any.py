@@ -79,6 +79,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "silent": st.booleans(),
     "final": st.booleans(),
     "owed": st.booleans(),
+    "register": st.sampled_from(["device_status", "queue_enable", "QueueReady", "config", "isr", "", "Other"]),
+    "rule": st.sampled_from(["ST-SEQ", "NO-RULE"]),
 }
 
 

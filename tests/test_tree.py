@@ -21,8 +21,13 @@ LONGEST_FUNCTION = 60
 
 #: The oracles from the bottom up: a module imports only from rows above its own.
 LAYERS = (
-    ("spec", "vhost_user"),
+    ("spec", "vhost_user", "registers"),
+    ("control",),
     ("trace", "rules"),
+    ("register_log",),
+    ("register_asking",),
+    ("register_rules", "register_driver_rules", "register_transport_rules"),
+    ("register_oracle",),
     ("model", "conversation"),
     ("split_rings", "announcing", "beside", "locating"),
     ("packed_rings", "split", "packed", "asking"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fuzz.targets import Target
 from fuzz.verdict import Outcome
 
-KINDS: tuple[str, ...] = ()
+KINDS: tuple[str, ...] = ("registers", "vhost_user")
 """Modules of cases of the control plane."""
 
 

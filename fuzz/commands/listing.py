@@ -74,6 +74,12 @@ def targets() -> int:
     say("\nfaults that only hostile programs show (--mode hostile):")
     for name, one in HOSTILE.items():
         say("\n".join(_wrap(f"{one.text} · {one.severity}", 18, f"  {'model:' + name:<14}  ")))
+    from fuzz.targets.model.register_faults import FAULTS as REGISTER_FAULTS
+
+    say("\nfaults of its registers:")
+    for planted in REGISTER_FAULTS.values():
+        kind = f"model-{planted.transports[0]}" if len(planted.transports) == 1 else "model-pci, model-mmio"
+        say("\n".join(_wrap(f"{planted.text} ({kind})", 26, f"  {planted.name:<22}  ")))
     return CONFORMS
 
 

@@ -50,7 +50,7 @@ class Machine:
         self.address = WINDOW if self.micro else HIGH
         self.accelerator = ""
         self.qemu = qemu
-        self._given = given
+        self.given = given
         self._memory = -1
         self._map: mmap.mmap | None = None
         self._process: Process | None = None
@@ -79,7 +79,7 @@ class Machine:
 
     def devices(self, plain: bool = False) -> list[str]:
         """QEMU's options for the device and what stands behind it; *plain*: without levers."""
-        behind, given = self.behind, self._given
+        behind, given = self.behind, self.given
         # Several devices have fewer vectors than queues, and one interrupt for all hides who was meant.
         vectors = {"vectors": str(behind.queues + 8)}  # a device may have more queues than we use
         if self.micro or not behind.vectors:

@@ -5,8 +5,12 @@ Knows the registers. Must not know sessions or programs. There is one interrupt 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fuzz.targets import QueueConfig, TargetError
 from fuzz.targets.qemu.qtest import Qtest
+from oracles.registers import MMIO_REGISTERS
+from oracles.trace import Capability
 
 _FIRST, _STEP, _COUNT = 0xFEB0_0000, 0x200, 24  # of microvm's transports
 _MAGIC, _MODERN = 0x74726976, 2
@@ -39,6 +43,7 @@ class Mmio:
 
     def __init__(self, qtest: Qtest) -> None:
         self._qtest = qtest
+        self.listed: list[Capability] = []
         for number in range(_COUNT):
             base = _FIRST + number * _STEP
             magic, version, device = qtest.numbers(*(f"readl {base + at:#x}" for at in (0, _VERSION, _DEVICE_ID)))
@@ -55,6 +60,14 @@ class Mmio:
 
     def _read(self, register: int) -> str:
         return f"readl {self._base + register:#x}"
+
+    def place(self, name: str) -> int:
+        """Where a register is, by the specification's name."""
+        return self._base + MMIO_REGISTERS[name].offset
+
+    def identity(self) -> int:
+        """DeviceID."""
+        return self._qtest.numbers(self._read(_DEVICE_ID))[0]
 
     def status(self) -> int:
         """The device status field."""
@@ -104,6 +117,10 @@ class Mmio:
 
     def finish(self) -> list[str]:
         """Nothing: the interrupt is where it is."""
+        return []
+
+    def vectors(self, queues: Iterable[int]) -> list[str]:
+        """There are none."""
         return []
 
     def registers(self) -> dict[int, str]:

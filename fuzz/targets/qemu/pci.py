@@ -7,11 +7,14 @@ or programs. MSI-X vectors are pointed at guest memory, so that an interrupt is 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fuzz.targets import QueueConfig, TargetError
 from fuzz.targets.qemu.qtest import Qtest, Silent
 from fuzz.targets.qemu.transport import RESET_SECONDS
+from oracles.registers import PCI_REGISTERS
+from oracles.trace import Capability
 
 VENDOR = 0x1AF4  # 4.1.2
 _BARS = 0xE000_0000  # where BARs are placed, upwards
@@ -61,6 +64,7 @@ class Pci:
     def __init__(self, qtest: Qtest, landing: int) -> None:
         self._qtest = qtest
         self._landing = landing
+        self.listed: list[Capability] = []
         self._slot = self._find()
         bars = self._place()
         self._parts, msix = self._capabilities(bars)
@@ -132,6 +136,9 @@ class Pci:
             head, second, third, fourth = self._load(at, at + 4, at + 8, at + 12)
             if head & 0xFF == _VENDOR_CAP:
                 kind, bar = head >> 24, second & 0xFF
+                if kind in (_COMMON, _NOTIFY, _ISR, _DEVICE):
+                    wide = self._load(at + 16)[0] if kind == _NOTIFY else 0
+                    self.listed.append(Capability(kind, bar, third, fourth, wide))
                 if bar in bars and kind not in parts:  # the first of its kind is the preferred one (4.1.4.1)
                     multiplier = self._load(at + 16)[0] if kind == _NOTIFY else 0
                     parts[kind] = _Structure(bars[bar] + third, fourth, multiplier)
@@ -154,6 +161,17 @@ class Pci:
         self._qtest.settle()
 
     # --- virtio -------------------------------------------------------------------------------------------------------
+
+    def place(self, name: str) -> int:
+        """Where a register is, by the specification's name."""
+        part = {"isr": _ISR, "queue_notify": _NOTIFY, "config": _DEVICE}.get(name)
+        if part is not None:
+            return self._parts[part].address
+        return self._common + PCI_REGISTERS[name].offset
+
+    def identity(self) -> int:
+        """The PCI device id."""
+        return self._load(0)[0] >> 16
 
     def status(self) -> int:
         """The device status field."""
@@ -222,6 +240,16 @@ class Pci:
     def finish(self) -> list[str]:
         """The configuration's vector is the first one."""
         return [f"writew {self._common + _CONFIG_VECTOR:#x} {NO_VECTOR if self.shared else 0:#x}"]
+
+    def vectors(self, queues: Iterable[int]) -> list[str]:
+        """Commands that read back what is mapped to a vector."""
+        if self.shared:
+            return []
+        common = self._common
+        lines = [f"readw {common + _CONFIG_VECTOR:#x}"]
+        for queue in queues:
+            lines += [f"writew {common + _QUEUE_SELECT:#x} {queue:#x}", f"readw {common + _QUEUE_VECTOR:#x}"]
+        return lines
 
     def registers(self) -> dict[int, str]:
         """The fields of struct virtio_pci_common_cfg (4.1.4.3)."""

@@ -16,6 +16,7 @@ from fuzz.targets import QueueConfig, TargetBroken, TargetDied, TargetError, Tar
 from fuzz.targets.qemu import transport, wild
 from fuzz.targets.qemu.machine import LANDING_SIZE, Machine
 from fuzz.targets.qemu.qtest import Closed, QtestError, Silent
+from fuzz.targets.qemu.registers import QemuRegisters
 from fuzz.targets.qemu.transport import NEEDS_RESET
 from oracles import spec
 from oracles.trace import Called, Stored
@@ -95,6 +96,11 @@ class QemuSession:
         if status & NEEDS_RESET:
             said = self._machine.last_word()
             raise TargetBroken(f"{self._owner.name} sets DEVICE_NEEDS_RESET" + (f": {said}" if said else ""))
+
+    def registers(self) -> QemuRegisters:
+        """The device by its registers: whoever takes them does everything else, too, from here on."""
+        self._forget()
+        return QemuRegisters(self._machine, self._talking)
 
     # --- the device ---------------------------------------------------------------------------------------------------
 
@@ -204,6 +210,7 @@ class QemuSession:
             self._check_size(queue, config)
             self._landing[queue + 1] = 0
             self._qtest.ask(*self._transport.enable(queue, config, self.address))
+            transport.verify(self._qtest, self._transport, (queue,))
 
     def reset(self) -> None:
         """Device reset."""

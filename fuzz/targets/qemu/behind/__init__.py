@@ -141,6 +141,10 @@ class Behind:
     def lever(self, name: str, value: str) -> None:
         """Move a lever, or do what a pulse says. Names and values are ones of ours, or a person's: ignore others."""
 
+    def reconfigure(self) -> bool:
+        """Let something happen that changes the device's configuration space, where this is possible."""
+        return False
+
     def pump(self) -> None:
         """Play the peer: called often while a program waits, and must be quick when there is nothing to do."""
 

@@ -47,6 +47,11 @@ class Behind(behind.Behind):
         pages = ("spare", behind.SPARE // _PAGE), ("spare_pages", behind.SPARE_SIZE // _PAGE)
         return *pages, ("hinting", int(bool(features & _FREE_PAGE_HINT)))
 
+    def reconfigure(self) -> bool:
+        """The guest is to have less memory."""
+        self.monitor.execute("balloon", value=_MEGABYTES["less"] << 20)
+        return True
+
     def lever(self, name: str, value: str) -> None:
         """Ask for statistics, or for memory."""
         if name == "stats":

@@ -116,6 +116,12 @@ class Behind(behind.Behind):
                 self._count += 1
             self._send()
 
+    def reconfigure(self) -> bool:
+        """The link's state is another one, if the driver can see it."""
+        if self.levers:
+            self._link(not self._down)
+        return bool(self.levers)
+
     def pump(self) -> None:
         """Send back what came."""
         if self._receive() or self._waiting:
