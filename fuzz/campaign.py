@@ -10,8 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from fuzz import __version__, deviations, encoding, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, decide, minimise
@@ -19,10 +17,11 @@ from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
 from fuzz.hostile import drawn
 from fuzz.program import Program
-from fuzz.report.text import Shown, quote, render
+from fuzz.report.text import quote
 from fuzz.status import Status, duration
 from fuzz.tally import Tally
 from fuzz.targets import Target, TargetError
+from fuzz.telling import report, shrunk_facts
 from fuzz.traits import traits
 from fuzz.trouble import FOUND, INTERRUPTED, TARGET
 from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
@@ -374,23 +373,6 @@ class Campaign:
         self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.drawn, 1))}")
 
 
-def shrunk_facts(program: Program, smaller: Smaller) -> dict[str, Any]:
-    """What find.json says about shrinking."""
-    return {
-        "before": len(program.steps),
-        "after": len(smaller.program.steps),
-        "executions": smaller.executions,
-        "seconds": round(smaller.seconds, 3),
-        "complete": smaller.complete,
-    }
-
-
-def report(meta: finds.Meta, program: Program, outcome: Outcome, file: Path | None, before: Programs = ()) -> str:
-    """The text about a *program*, kept in *file*, that came to this; *before*: what had to run first."""
-    marks = list(outcome.marks)
-    return render(Shown(meta, program, outcome.trace, marks, outcome.verdict, outcome.reason, file, before))
-
-
 def _version(find: Find) -> str:
     return str(find.meta["describe"].get("version", ""))
 
@@ -403,4 +385,4 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-__all__ = ["CRASHED", "HUNG", "VIOLATES", "Campaign", "Wanted", "narrow", "report", "shrunk_facts"]
+__all__ = ["CRASHED", "HUNG", "VIOLATES", "Campaign", "Wanted", "narrow"]

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fuzz import __version__, cases, deviations, encoding, finds
-from fuzz.campaign import report, shrunk_facts
 from fuzz.cases import Check, NotOffered
 from fuzz.confirm import Needs, Runner, again, minimise
 from fuzz.generate import nth
@@ -23,6 +22,7 @@ from fuzz.plan import Item, Selection, plan, selection
 from fuzz.program import Program
 from fuzz.results import FAILED, NOT_OFFERED, PASSED, UNDECIDED, Result
 from fuzz.targets import Target
+from fuzz.telling import report, shrunk_facts
 from fuzz.verdict import BAD, OUR_FAULT, Outcome
 from fuzz.verdict import UNDECIDED as UNDECIDED_VERDICT
 from oracles import spec

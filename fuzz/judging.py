@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fuzz import encoding, finds, registry
-from fuzz.campaign import report
 from fuzz.confirm import Runner
 from fuzz.program import Program
 from fuzz.results import FAILED, NOT_OFFERED, PASSED, UNDECIDED, Result
+from fuzz.telling import report
 from fuzz.verdict import BAD, Outcome
 from fuzz.verdict import UNDECIDED as OPEN
 from oracles import rules, spec

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from oracles.model import Buffer, Case, Virtqueue
 
+WHY = {
+    "flags": "our suppression flags ask for one after every use",
+    "event": "the event index was passed",
+    "batch": "the event index was passed inside a batch",
+}
+"""Why a notification is due, in words."""
+
 
 class Announcing:
     """The notifying half of a reader.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from oracles import packed, spec, split
+from oracles.announcing import WHY
 from oracles.beside import Beside
 from oracles.device_rules import broken
 from oracles.locating import expected, locate
@@ -34,13 +35,6 @@ from oracles.trace import (
     Supplied,
     Suppressed,
 )
-
-_WHY = {
-    "flags": "our suppression flags ask for one after every use",
-    "event": "the event index was passed",
-    "batch": "the event index was passed inside a batch",
-}
-
 
 _ORDER = ("INO-ORDER", "INO-ERR", "INO-OFFER")  # what explains a doubt
 
@@ -164,7 +158,7 @@ class QueueOracle:
             violation = self._take_lint() or (self._judge(case) if case else None)
         if told.what == "suspend" and self.started is not None and not self._dead and self.reader.due:
             case = self._case("suspended", None)
-            case.data = _WHY[self.reader.due].encode()
+            case.data = WHY[self.reader.due].encode()
             self.reader.lint.append(case)
             self._take_lint()
         self._dead = told.what
@@ -305,7 +299,7 @@ class QueueOracle:
         if self.reader.due:
             case = self._case("uncalled", None)
             case.what = self.reader.due
-            case.data = _WHY[self.reader.due].encode()
+            case.data = WHY[self.reader.due].encode()
             return self._judge(case)
         if seen.owed and self.available > self.untold:
             case = self._case("silence", self.queue.oldest())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from itertools import permutations
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import spec
+from oracles.control import Extent
 from oracles.oracle import Oracle, QueueOracle, judge
 from oracles.trace import (
     KINDS,
@@ -84,8 +85,18 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+#: Fields that have no values of their own above.
+OF_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    bytes: data,
+    bool: st.booleans(),
+    str: st.sampled_from(["", "used", "executed"]),
+    tuple[Extent, ...]: st.lists(extent, max_size=2).map(tuple),
+}
+
+
 def kind_of(kind: type[Observation]) -> st.SearchStrategy[Observation]:
-    fields = {name: FIELDS.get(name, small) for name in kind._fields}
+    hints = get_type_hints(kind)
+    fields = {name: FIELDS.get(name, OF_TYPE.get(hints[name], small)) for name in kind._fields}
     if kind.__name__ == "SawUsed":
         fields["elements"] = st.one_of(st.lists(element, max_size=9).map(b"".join), st.binary(max_size=20))
     if kind.__name__ == "Scanned":

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
-import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fuzz.cases import NotOffered
 from fuzz.cases.vhost_user import cases, hold, talks
 from fuzz.misspoken import judged
 from fuzz.proof import folder
 from fuzz.proof.vhost_user import planted, write
 from fuzz.registry import make
-from fuzz.targets import QueueConfig, TargetError, TargetHung, TargetMisspoke
+from fuzz.targets import TargetError, TargetHung, TargetMisspoke
 from fuzz.targets.model.backend_faults import FAULTS
 from fuzz.targets.model.vhost_user import ModelVhostUser
 from fuzz.trouble import UsageTrouble
-from fuzz.verdict import CONFORMS, CRASHED, OUR_FAULT, UNDECIDED, VIOLATES
+from fuzz.verdict import CONFORMS, CRASHED, OUR_FAULT, VIOLATES
 from oracles import message_oracle, spec
 from oracles import vhost_user as vu
 from oracles.conversation import Conversation
@@ -31,7 +26,6 @@ from oracles.oracle import judge
 from oracles.rules import Level, registry
 from oracles.trace import Connected, Got, HungUp, Sent, Started, dump, load
 from tests import fake_backend as fake
-from tests.conftest import ROOT
 from tests.fake_backend import FakeBackend
 from tests.vhost_user_kit import QUEUE, WANTED, target_at
 
@@ -293,112 +287,3 @@ def test_no_descriptors_are_left():
 
 def test_other_targets_have_no_cases():
     assert cases(make("model")) == ()
-
-
-# --- real back-ends ---------------------------------------------------------------------------------------------------
-
-#: what is true of QEMU's storage daemon: see the facts of its preset
-QEMU_DEVIATES = {
-    "disabled at first": (VIOLATES, {"VU-RING-INIT"}),
-    "disabled": (VIOLATES, {"VU-DISABLED"}),
-    "enabled while stopped": (CONFORMS, {"VU-ENABLE-TRACK"}),
-    "started without a kick": (CONFORMS, {"VU-NO-RELY-KICK"}),  # 10.0.2; its document had another rule
-    "polled": (UNDECIDED, set()),
-}
-
-
-def results(target):
-    """What every case comes to, by name; nothing of those that are not offered."""
-    found = {}
-    try:
-        for case in cases(target):
-            try:
-                outcome = case.run()
-            except NotOffered:
-                continue
-            found[case.name] = outcome.verdict, named(outcome)
-    finally:
-        target.close()
-    return found
-
-
-def sid(tmp_path: Path, program: str) -> str:
-    """A program that is sid's *program*."""
-    wrapper = tmp_path / program
-    words = [sys.executable, str(ROOT / "scripts" / "sid-run"), f"/usr/bin/{program}"]
-    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-    wrapper.chmod(0o755)
-    return str(wrapper)
-
-
-def executed(name):
-    """Whether a case would tell that a ring executes what it is offered, while it may."""
-    from fuzz.cases import vhost_user_rings as rings
-    from fuzz.cases.bench import Bench
-
-    target: Any = make(name)
-    bench = Bench(target)
-    try:
-        before = rings._begin(bench)
-        bench.up()
-        line = rings._subject(bench)
-        number, at = rings._attempt(bench, line)
-        rings._settle(bench, line, number, at, before)
-        return any(getattr(seen, "what", "") == "executed" for _, seen in bench.log)
-    finally:
-        bench.close()
-        target.close()
-
-
-@pytest.mark.target("qemu-storage-daemon", "dpdk-testpmd")
-@pytest.mark.parametrize("name", ["model-vhost-user", "qemu-storage-daemon", "dpdk-vhost"])
-def test_what_is_executed_can_be_told(name):
-    assert executed(name)
-
-
-def check(found, deviations):
-    assert len(found) > 12
-    for name, (verdict, rules) in found.items():
-        assert (verdict, rules) in ((CONFORMS, set()), deviations.get(name)), name
-
-
-@pytest.mark.target("qemu-storage-daemon")
-def test_qemu_deviates_as_known():
-    check(results(make("qemu-storage-daemon")), QEMU_DEVIATES)
-
-
-@pytest.mark.target("sid:qemu-utils")
-def test_newer_qemu_deviates_as_known(tmp_path, monkeypatch):
-    monkeypatch.setenv("VQFUZZ_QEMU_STORAGE_DAEMON", sid(tmp_path, "qemu-storage-daemon"))
-    check(results(make("qemu-storage-daemon")), QEMU_DEVIATES)
-
-
-@pytest.mark.target("dpdk-testpmd")
-def test_dpdk_passes_every_case():
-    check(results(make("dpdk-vhost")), {})
-
-
-@pytest.mark.target("sid:dpdk-dev")
-def test_newer_dpdk_passes_every_case(tmp_path, monkeypatch):
-    monkeypatch.setenv("VQFUZZ_DPDK_TESTPMD", sid(tmp_path, "dpdk-testpmd"))
-    check(results(make("dpdk-vhost")), {})
-
-
-@pytest.mark.target("qemu-storage-daemon", "dpdk-testpmd")
-@pytest.mark.parametrize("name", ["model-vhost-user", "qemu-storage-daemon", "dpdk-vhost:whole"])
-def test_what_an_ordinary_session_says_breaks_no_rule(name):
-    target = make(name)
-    session: Any = target.open()
-    count = target.limits.queues
-    queues = [QueueConfig(8, at + 64, at + 256, at + 512) for at in range(0, 0x1000 * count, 0x1000)]
-    session.start(spec.VERSION_1, queues)
-    for number, queue in enumerate(queues):
-        assert session.stop(number) == 0
-        session.resume(number, queue)
-    log = list(session.frontend.log)
-    session.reset()
-    session.start(spec.VERSION_1, queues)
-    log = session.frontend.log if session.frontend.log[: len(log)] == log else [*log, *session.frontend.log]
-    target.close()
-    assert len(log) > 40
-    assert judge(log) == (None, [])

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fuzz import encoding, finds, registry
-from fuzz.campaign import report, shrunk_facts
 from fuzz.commands.fuzzing import say
 from fuzz.confirm import Needs, Runner, decide, minimise
 from fuzz.finds import Find
 from fuzz.report.text import Shown, render, where
 from fuzz.status import Status
 from fuzz.targets import TargetError
+from fuzz.telling import report, shrunk_facts
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, TARGET, UNCLEAR, UsageTrouble, deliver
 from fuzz.verdict import BAD, UNDECIDED, VIOLATES, Outcome
 from oracles import spec

@@ -1,0 +1,33 @@
+"""A find in words and in facts: what its folder says of shrinking, and its report.
+
+Knows what a run came to. Must not know how it came about, or where it is printed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fuzz import finds
+from fuzz.confirm import Smaller
+from fuzz.earlier import Programs
+from fuzz.program import Program
+from fuzz.report.text import Shown, render
+from fuzz.verdict import Outcome
+
+
+def shrunk_facts(program: Program, smaller: Smaller) -> dict[str, Any]:
+    """What find.json says about shrinking."""
+    return {
+        "before": len(program.steps),
+        "after": len(smaller.program.steps),
+        "executions": smaller.executions,
+        "seconds": round(smaller.seconds, 3),
+        "complete": smaller.complete,
+    }
+
+
+def report(meta: finds.Meta, program: Program, outcome: Outcome, file: Path | None, before: Programs = ()) -> str:
+    """The text about a *program*, kept in *file*, that came to this; *before*: what had to run first."""
+    marks = list(outcome.marks)
+    return render(Shown(meta, program, outcome.trace, marks, outcome.verdict, outcome.reason, file, before))
