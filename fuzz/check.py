@@ -7,6 +7,7 @@ deviations that are known. Knows what an item goes through. Must not know how re
 from __future__ import annotations
 
 import platform
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,15 +21,18 @@ from fuzz.confirm import Needs, Runner, again, minimise
 from fuzz.generate import nth
 from fuzz.plan import Item, Selection, plan, selection
 from fuzz.program import Program
+from fuzz.report.text import quote
 from fuzz.results import FAILED, NOT_OFFERED, PASSED, UNDECIDED, Result
 from fuzz.targets import Target
 from fuzz.telling import report, shrunk_facts
+from fuzz.trouble import EnvironmentTrouble, reason
 from fuzz.verdict import BAD, OUR_FAULT, Outcome
 from fuzz.verdict import UNDECIDED as UNDECIDED_VERDICT
 from oracles import spec
 from oracles.rules import registry, unbound
+from oracles.trace import dump
 
-SECONDS = 55.0
+SECONDS = 42.0
 """How long a check may take, unless somebody says otherwise: a pipeline waits for it."""
 PROGRAMS = 400
 """How many programs the last phase has at most."""
@@ -101,8 +105,8 @@ class Checker:
         if outcome.verdict == UNDECIDED_VERDICT:
             return self._result(item, UNDECIDED, message=outcome.reason)
         if outcome.verdict not in BAD:
-            told = "".join(f"{one.rule}  {one.message}\n" for one in outcome.warnings)
-            return replace(self._result(item, PASSED), report=told)
+            own = [one.message for one in outcome.warnings if one.rule == item.rule]
+            return replace(self._result(item, PASSED, own[0] if own else ""), report="\n".join(own))
         if item.check is not None:
             return self._failed_check(item, outcome)
         return self._failed(item, outcome, patient)
@@ -122,10 +126,23 @@ class Checker:
         assert item.check is not None
         count = 1 + sum(self._same(item.check, outcome) for _ in range(_AGAIN - 1))
         result = self._bad(item, outcome, f"{count}/{_AGAIN}")
+        result = replace(result, find=self._keep_trace(item.check, outcome))
+        result = replace(result, report=_case_report(result))
         words = f"{outcome.reason}\n{result.message}"
         version = str(self.target.describe().get("version", ""))
         one = None if self.settings.everything else deviations.of_case(self.target.name, version, result.rule, words)
         return replace(result, known=one.reason, new=False) if one is not None else result
+
+    def _keep_trace(self, check: Check, outcome: Outcome) -> str:
+        """Where the trace of a failed case is kept: it has no program."""
+        name = "-".join(part for part in (outcome.rule.lower(), *check.name.replace("/", " ").split()) if part)
+        path = self.settings.out / f"{name}.vqtrace"
+        try:
+            self.settings.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentTrouble(f"{path} can't be written: {reason(error)}") from None
+        finds.add(path.parent, path.name, dump(outcome.trace))
+        return str(path)
 
     def _same(self, check: Check, outcome: Outcome) -> bool:
         return check.run().rule == outcome.rule
@@ -251,6 +268,19 @@ class Checker:
             item = Item(f"fuzz/{layout}", "", layout, "fuzz")
             many = f"{count} programs of seed {self.settings.seed}"
             yield replace(self._result(item, PASSED, message=many), seconds=time.monotonic() - began)
+
+
+def _case_report(result: Result) -> str:
+    """A failed case of the control plane in a few lines; its trace is the evidence."""
+    rule = registry().get(result.rule)
+    lines = [f"FAIL  {result.rule}  {result.title}", f"      {result.level} · {result.cite}", f"      {result.message}"]
+    lines += (
+        textwrap.wrap(f"the rule  {rule.text}", 100, initial_indent="  ", subsequent_indent=" " * 12) if rule else []
+    )
+    case = result.name.partition("/")[2]
+    return "\n".join(
+        [*lines, f"  case      {case} · reproduced {result.reproduced}", f"  vqfuzz judge {quote(result.find)}"]
+    )
 
 
 def _section(numbers: str, layout: str) -> str:
