@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from fuzz import driver_side, encoding
+from fuzz.cases.vhost_user import cases
+from fuzz.confirm import Runner
 from fuzz.targets.vhost_user.target import VhostUser, make
 
 FOUND = Path(__file__).resolve().parent.parent / "corpus" / "found"
@@ -89,5 +91,45 @@ def test_a_burst_of_four_ignores_next() -> None:
         seen = rules(target, "dpdk-vhost/burst-into-a-list.vq", 20)
         assert set(seen) <= {"VQ-OOB", "P-ID-LAST", "CONFORMS"}
         assert set(seen) != {"CONFORMS"}
+    finally:
+        target.close()
+
+
+@pytest.mark.target("qemu-storage-daemon")
+@pytest.mark.parametrize("message", ["num", "base", "addr"])
+def test_messages_about_a_queue_that_there_is_not_are_fatal(message: str) -> None:
+    target = make("qemu-storage-daemon:null")
+    try:
+        only(target, "10.0.")
+        text = (FOUND / f"hostile/qemu-storage-daemon/set-vring-{message}-index.vq").read_text()
+        outcome = Runner(target).run(encoding.load(text, message), finish=True)
+        assert (outcome.verdict, outcome.severity) == ("CRASHED", "memory safety")
+    finally:
+        target.close()
+
+
+@pytest.mark.target("qemu-storage-daemon")
+def test_a_disabled_ring_executes_requests() -> None:
+    target = make("qemu-storage-daemon")
+    try:
+        only(target, "10.0.")
+        seen = {case.name: case.run().rule for case in cases(target) if case.name in ("disabled", "disabled at first")}
+        assert seen == {"disabled at first": "VU-RING-INIT", "disabled": "VU-DISABLED"}
+    finally:
+        target.close()
+
+
+@pytest.mark.target("sid:vhost-device-vsock")
+def test_a_header_in_two_elements_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = FOUND.parent.parent / "scripts" / "sid-run"
+    monkeypatch.setenv("VQFUZZ_VHOST_DEVICE_VSOCK", f"{script} /usr/bin/vhost-device-vsock")
+    target = make("vhost-device-vsock")
+    try:
+        only(target, "0.3.0")
+        name = "vhost-device-vsock/header-in-two-elements.vq"
+        whole = encoding.load((FOUND / name).read_text().replace(" cut=1,rest", ""), name)
+        assert Runner(target).run(whole).verdict == "CONFORMS"
+        assert rules(target, name, 1) == ["UNDECIDED"]
+        assert rules(target, name, 1, patient=True) == ["VQ-LIVE"]
     finally:
         target.close()
