@@ -126,7 +126,7 @@ def _file(name: str, text: str) -> Callable[[Any], Any]:
 @_out
 @_qemu
 def check(**options: Any) -> int:
-    """Look at every rule that TARGET can be asked about: within a minute, and the same every time.
+    """Look at every rule that TARGET can be asked about, within a minute.
 
     Cases from the specification, boundaries, the corpus, then a short fuzz of a fixed seed; or only the rules
     (INO-ORDER, INO-S), sections (2.7.9) or phases (conformance, boundary, corpus, fuzz) named.
