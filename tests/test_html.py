@@ -202,7 +202,10 @@ def test_page_of_a_check():
     text = render(page)
     checked(text)
     assert page.heads == ["section", PASSED, FAILED, UNDECIDED, "accepted", NOT_OFFERED]
-    assert page.summary == [("2.7", [0, 0, 1, 0, 1]), ("6.2", [2, 1, 0, 1, 0])]
+    assert page.summary == [
+        ("2.7 Split Virtqueues", [0, 0, 1, 0, 1]),
+        ("6 Reserved Feature Bits", [2, 1, 0, 1, 0]),
+    ]
     assert page.lead == "2 passed, 1 failed, 1 undecided, 1 accepted, 1 not offered"
     assert page.warnings == [("LINT-A", "buffers are used out of order", "odd, but legal")]
     assert [card.rule for card in page.cards] == ["INO-ORDER"]
@@ -285,7 +288,11 @@ def test_many_results_give_small_pages():
     assert len(render(page).encode()) < 2_000_000
 
 
-@pytest.mark.parametrize("fault", sorted(name for name, fault in FAULTS.items() if not fault.aimed))
+#: What goes wrong before a queue is set up has no ring to be drawn.
+EARLY = {"calls-before-driver-ok", "notifies-early"}
+
+
+@pytest.mark.parametrize("fault", sorted({name for name, fault in FAULTS.items() if not fault.aimed} - EARLY))
 def test_every_planted_fault_can_be_drawn(fault, tmp_path):
     """Both halves of a picture agree: what is wrong is marked once, and bars end where buffers do."""
     card = load(find_in(tmp_path, fault).folder)

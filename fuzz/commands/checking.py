@@ -42,8 +42,8 @@ def command(target: str, select: tuple[str, ...], version: str, strict: bool, se
         say(f"vqfuzz {__version__} · check {target} · VIRTIO {version} · seed {settings.seed}")
         interrupted = _run(checker, run, status)
         run.describe = made.describe()
-    run.notes += [f"{rule} was suspected {count} times, which is no failure (vqfuzz rules {rule})"
-                  for rule, count in sorted(checker.warned.items())]  # fmt: skip
+    run.notes += [f"{rule} was suspected {f'{count} times' if count > 1 else 'once'}, which is no failure "
+                  f"(vqfuzz rules {rule})" for rule, count in sorted(checker.warned.items())]  # fmt: skip
     run.code = INTERRUPTED if interrupted else code_of(run)
     if baseline is not None:
         run = baselines.apply(run, expected, datetime.now(UTC).date())
@@ -54,6 +54,7 @@ def command(target: str, select: tuple[str, ...], version: str, strict: bool, se
 
 def _deliver(run: Run, paths: dict[str, Path], expected: list[baselines.Expected], github: bool) -> None:
     """The summary, then every report that was asked for. Raises EnvironmentTrouble."""
+    say("")
     say(summary.render(run).rstrip("\n"))
     draft = paths.pop("write-baseline", None)
     if draft is not None:

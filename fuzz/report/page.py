@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fuzz import __version__, finds
 from fuzz.diff import Differ, Side
+from fuzz.report import kinds
 from fuzz.report.cards import Card, load, of_outcomes, of_result
 from fuzz.report.matrix import LACKS, Cell, Line, matrix
 from fuzz.report.text import quote
@@ -80,7 +81,7 @@ def of_run(run: Run) -> Page:
         ("exit", str(run.code)),
     ]
     page.pills = [pill for pill in page.pills if pill[1]]
-    _summary(page, run.results)
+    _summary(page, run)
     _layouts(page, run.results)
     told = [one for one in run.results if one.status in (FAILED, WEDGED)]
     told.sort(key=lambda one: not one.new)
@@ -97,21 +98,13 @@ def of_run(run: Run) -> Page:
     return page
 
 
-def _chapter(result: Result) -> str:
-    """The section that a result is counted under: two numbers deep."""
-    parts = result.section.split(", ")[-1 if result.layout == "packed" else 0].split(".")
-    if parts[0].isdecimal():
-        return ".".join(parts[:2])
-    return "vhost-user" if result.section else "no section"
-
-
-def _summary(page: Page, results: list[Result]) -> None:
-    statuses = [status for status in _KINDS if any(_state(one) == status for one in results)]
-    found: dict[str, Counter[str]] = {}
-    for one in results:
-        found.setdefault(_chapter(one), Counter())[_state(one)] += 1
+def _summary(page: Page, run: Run) -> None:
+    """Results by chapter, in the order of the specification."""
+    statuses = [status for status in _KINDS if any(_state(one) == status for one in run.results)]
     page.heads = ["section", *statuses]
-    page.summary = [(name, [found[name][status] for status in statuses]) for name in sorted(found, key=_by_number)]
+    for name, found in kinds.by_chapter(run).items():
+        counts = Counter(map(_state, found))
+        page.summary.append((kinds.heading(name, run.spec), [counts[status] for status in statuses]))
 
 
 def _by_number(section: str) -> tuple[int, list[int], str]:

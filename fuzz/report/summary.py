@@ -55,10 +55,10 @@ def _wide(name: str) -> int:
 def _found(word: str, found: Sequence[Result]) -> list[str]:
     lines: list[str] = []
     for one in found:
-        head = f"{word}  {one.rule}" + (f"  {one.layout}" if one.layout else "")
+        head = "  ".join(part for part in (word, one.rule, one.layout) if part)
         if one.name.partition("/")[0] != one.rule:
             head += f"  in {one.name}"  # another rule was looked at, or it comes from a later phase
-        right = " · ".join(part for part in (one.level, one.cite) if part)
+        right = " · ".join(part for part in (one.level if one.rule else "", one.cite) if part)
         gap = max(2, WIDTH - len(head) - len(right))
         fits = len(head) + gap + len(right) <= WIDTH
         lines += (
