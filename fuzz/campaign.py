@@ -5,14 +5,13 @@ Knows what a find goes through, in which order. Must not know how a target is re
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 from fuzz import __version__, deviations, encoding, finds
-from fuzz.confirm import Needs, Runner, Smaller, again, decide, minimise
+from fuzz.confirm import Needs, Runner, Smaller, again, audited, decide, minimise
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
 from fuzz.hostile import drawn
@@ -21,7 +20,7 @@ from fuzz.report.text import quote
 from fuzz.status import Status, duration
 from fuzz.tally import Tally
 from fuzz.targets import Target, TargetError
-from fuzz.telling import report, shrunk_facts
+from fuzz.telling import facts, report, shrunk_facts
 from fuzz.traits import traits
 from fuzz.trouble import FOUND, INTERRUPTED, TARGET
 from fuzz.verdict import BAD, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
@@ -239,7 +238,7 @@ class Campaign:
         if (rule, text) in self.kept:
             finds.remove(find)
             return small.stopped
-        fault = self._audited(small.program, needs)
+        fault = audited(self.runner, small.program, needs)
         if fault is not None:  # nobody is accused on a program in which our driver broke a rule
             self._ours(find, fault)
             return small.stopped
@@ -248,17 +247,6 @@ class Campaign:
         finds.update(find, shrunk=shrunk_facts(program, small), marks=list(small.outcome.marks))
         self._tell(find, small, small.outcome)
         return small.stopped
-
-    def _audited(self, program: Program, needs: Needs) -> Outcome | None:
-        """What comes of *program* when our driver is judged, too, if it breaks a rule there."""
-        self.runner.audit = True
-        try:
-            outcome = self.runner.run(program, before=needs.before)
-        except TargetError:  # the find stands, and what is wrong with the target is told by who needs it next
-            return None
-        finally:
-            self.runner.audit = False
-        return outcome if outcome.verdict == OUR_FAULT else None
 
     def _ours(self, find: Find, outcome: Outcome) -> None:
         """Tell that a find is a fault of ours; its trace shows what our driver wrote, if that is what was wrong."""
@@ -321,24 +309,8 @@ class Campaign:
 
     def _facts(self, index: int, outcome: Outcome, patient: bool) -> finds.Meta:
         """What the find's folder says about how it came about."""
-        violation = outcome.violation
-        return {
-            "rule": outcome.rule,
-            "verdict": outcome.verdict,
-            "message": violation.message if violation is not None else outcome.reason,
-            "reason": outcome.reason,
-            **({"severity": outcome.severity} if outcome.severity else {}),
-            **({"cause": outcome.cause} if outcome.cause else {}),
-            "target": self.target.name,
-            "describe": self.target.describe(),
-            "seed": self.wanted.seed,
-            "index": index,
-            "options": self.wanted.options(index + 1),
-            "patient": patient,
-            "first_marks": list(outcome.marks),
-            "versions": {"vqfuzz": __version__, "python": platform.python_version(), "system": platform.platform()},
-            "words": self.target.words(),
-        }
+        return facts(self.target, outcome, seed=self.wanted.seed, index=index, options=self.wanted.options(index + 1),
+                     patient=patient)  # fmt: skip
 
     # -- the end
 

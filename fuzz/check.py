@@ -6,7 +6,6 @@ deviations that are known. Knows what an item goes through. Must not know how re
 
 from __future__ import annotations
 
-import platform
 import textwrap
 import time
 from collections import Counter
@@ -15,16 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fuzz import __version__, cases, deviations, encoding, finds
+from fuzz import cases, deviations, encoding, finds
 from fuzz.cases import Check, NotOffered
-from fuzz.confirm import Needs, Runner, again, minimise
+from fuzz.confirm import Needs, Runner, again, audited, minimise
 from fuzz.generate import nth
 from fuzz.plan import Item, Selection, plan, selection
 from fuzz.program import Program
 from fuzz.report.text import quote
 from fuzz.results import FAILED, NOT_OFFERED, PASSED, UNDECIDED, Result
 from fuzz.targets import Target
-from fuzz.telling import report, shrunk_facts
+from fuzz.telling import facts, report, shrunk_facts
 from fuzz.trouble import EnvironmentTrouble, reason
 from fuzz.verdict import BAD, OUR_FAULT, Outcome
 from fuzz.verdict import UNDECIDED as UNDECIDED_VERDICT
@@ -104,6 +103,8 @@ class Checker:
             self.warned[warning.rule] += 1
         if outcome.verdict == UNDECIDED_VERDICT:
             return self._result(item, UNDECIDED, message=outcome.reason)
+        if outcome.verdict == OUR_FAULT:
+            return self._result(item, UNDECIDED, message=_ours(outcome))
         if outcome.verdict not in BAD:
             own = [one.message for one in outcome.warnings if one.rule == item.rule]
             return replace(self._result(item, PASSED, own[0] if own else ""), report="\n".join(own))
@@ -163,6 +164,9 @@ class Checker:
         if not count:
             message = f"{rule} was seen once and not again: {self._bad(item, outcome, '').message}"
             return self._result(item, UNDECIDED, message=message)
+        fault = audited(self.runner, program, needs)
+        if fault is not None:
+            return self._result(item, UNDECIDED, message=_ours(fault))
         return self._kept(item, outcome, needs, count)
 
     def _kept(self, item: Item, outcome: Outcome, needs: Needs, count: int) -> Result:
@@ -177,7 +181,7 @@ class Checker:
             if known is not None:
                 self.runner.restart()
                 return replace(self._bad(item, outcome, ""), known=known.reason, new=False)
-        meta = self._facts(item, outcome, count)
+        meta = facts(self.target, outcome, case=item.name, runs={"again": count, "of": _AGAIN})
         find = finds.save(self.settings.out, needs.rule, program, outcome, meta)
         least = program
         if small is not None:
@@ -202,22 +206,6 @@ class Checker:
         version = str(self.target.describe().get("version", ""))
         return deviations.known(self.target.name, version, rule, words, program)
 
-    def _facts(self, item: Item, outcome: Outcome, count: int) -> finds.Meta:
-        violation = outcome.violation
-        return {
-            "rule": outcome.rule,
-            "verdict": outcome.verdict,
-            "message": violation.message if violation is not None else outcome.reason,
-            "reason": outcome.reason,
-            "target": self.target.name,
-            "describe": self.target.describe(),
-            "case": item.name,
-            "runs": {"again": count, "of": _AGAIN},
-            "first_marks": list(outcome.marks),
-            "versions": {"vqfuzz": __version__, "python": platform.python_version(), "system": platform.platform()},
-            "words": self.target.words(),
-        }
-
     # -- results
 
     def _result(self, item: Item, status: str, message: str = "") -> Result:
@@ -226,8 +214,6 @@ class Checker:
     def _bad(self, item: Item, outcome: Outcome, reproduced: str) -> Result:
         violation = outcome.violation
         message = violation.message if violation is not None else outcome.reason
-        if outcome.verdict == OUR_FAULT:
-            message = f"vqfuzz itself failed on this, please report it: {message}"
         program = encoding.dump(item.program) if item.program is not None else ""
         result = Result(item.name, outcome.rule, item.layout, item.phase, FAILED, message=message, program=program,
                         reproduced=reproduced)  # fmt: skip
@@ -268,6 +254,10 @@ class Checker:
             item = Item(f"fuzz/{layout}", "", layout, "fuzz")
             many = f"{count} programs of seed {self.settings.seed}"
             yield replace(self._result(item, PASSED, message=many), seconds=time.monotonic() - began)
+
+
+def _ours(outcome: Outcome) -> str:
+    return f"vqfuzz itself failed on this, please report it: {outcome.reason}"
 
 
 def _case_report(result: Result) -> str:

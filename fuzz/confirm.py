@@ -186,6 +186,18 @@ def again(runner: Runner, program: Program, needs: Needs, times: int,
     return count
 
 
+def audited(runner: Runner, program: Program, needs: Needs) -> Outcome | None:
+    """What comes of *program* when our driver is judged, too, if it breaks a rule there: then nobody is accused."""
+    runner.audit = True
+    try:
+        outcome = runner.run(program, before=needs.before)
+    except TargetError:  # the find stands, and what is wrong with the target is told by who needs it next
+        return None
+    finally:
+        runner.audit = False
+    return outcome if outcome.verdict == OUR_FAULT else None
+
+
 @dataclass(slots=True)
 class Smaller:
     """What shrinking came to: the program and how it failed; *stopped*: interrupted by the user."""
@@ -285,4 +297,4 @@ class _Shrinking:
         return Smaller(*self.best, self.count, time.monotonic() - self.began, complete, stopped)
 
 
-__all__ = ["Needs", "Runner", "Smaller", "again", "decide", "minimise"]
+__all__ = ["Needs", "Runner", "Smaller", "again", "audited", "decide", "minimise"]

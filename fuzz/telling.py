@@ -5,15 +5,36 @@ Knows what a run came to. Must not know how it came about, or where it is printe
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import Any
 
-from fuzz import finds
+from fuzz import __version__, finds
 from fuzz.confirm import Smaller
 from fuzz.earlier import Programs
 from fuzz.program import Program
 from fuzz.report.text import Shown, render
+from fuzz.targets import Target
 from fuzz.verdict import Outcome
+
+
+def facts(target: Target, outcome: Outcome, **more: object) -> finds.Meta:
+    """What ``find.json`` says of a failure on *target*, and *more* about how it came about."""
+    violation = outcome.violation
+    severe = {name: value for name in ("severity", "cause") if (value := getattr(outcome, name))}
+    return {
+        "rule": outcome.rule,
+        "verdict": outcome.verdict,
+        "message": violation.message if violation is not None else outcome.reason,
+        "reason": outcome.reason,
+        **severe,
+        "target": target.name,
+        "describe": target.describe(),
+        **more,
+        "first_marks": list(outcome.marks),
+        "versions": {"vqfuzz": __version__, "python": platform.python_version(), "system": platform.platform()},
+        "words": target.words(),
+    }
 
 
 def shrunk_facts(program: Program, smaller: Smaller) -> dict[str, Any]:

