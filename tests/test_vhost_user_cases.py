@@ -13,7 +13,7 @@ from fuzz.cases import NotOffered
 from fuzz.cases.vhost_user import cases
 from fuzz.registry import make
 from fuzz.targets import QueueConfig
-from fuzz.verdict import CONFORMS, UNDECIDED, VIOLATES
+from fuzz.verdict import CONFORMS, VIOLATES
 from oracles import spec
 from oracles.oracle import judge
 from tests.conftest import ROOT
@@ -33,7 +33,6 @@ QEMU_DEVIATES = {
     "disabled": (VIOLATES, {"VU-DISABLED"}),
     "enabled while stopped": (CONFORMS, {"VU-ENABLE-TRACK"}),
     "started without a kick": (CONFORMS, {"VU-NO-RELY-KICK"}),  # 10.0.2; its document had another rule
-    "polled": (UNDECIDED, set()),
 }
 
 
