@@ -6,7 +6,6 @@ its hostile steps breaks in the same way is no find of this mode. Knows outcomes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,8 +18,6 @@ from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, VIOLAT
 
 PATIENCE = 20.0
 """Seconds for which what answers no more may still come back, before it counts as a hang."""
-
-_OF_ITSELF = re.compile(r"exit status [1-9]\d*\b")
 
 Drive = Callable[[Program, Session], Outcome]
 _SEVERE = {VIOLATES: causes.MEMORY, HUNG: causes.HANG, WEDGED: causes.WEDGED}
@@ -70,9 +67,7 @@ def _afterwards(target: Target, session: Session, program: Program, outcome: Out
     """What became of the device: ended, closed its connection, or was told so much that only a new session helps."""
     if outcome.verdict == CRASHED:
         ended = target.ending()
-        if _resigned(target, program, outcome, ended):
-            target.restart()
-        elif ended or target.name.startswith(("model", "qemu:")):  # these have no connection to be closed
+        if ended or target.name.startswith(("model", "qemu:")):  # these have no connection to be closed
             return outcome
         outcome.verdict, outcome.rejected = CONFORMS, outcome.reason
     elif not (outcome.renew and outcome.verdict == CONFORMS):
@@ -99,14 +94,6 @@ def _afterwards(target: Target, session: Session, program: Program, outcome: Out
     finally:
         fresh.close()
     return _joined(program, outcome, later, len(program.steps) - len(again.steps))
-
-
-def _resigned(target: Target, program: Program, outcome: Outcome, ended: str) -> bool:
-    """Whether a back-end ended itself with an error, having heard what no front-end says: it serves nobody else, and
-    trusts its front-end. What is written in rings comes from a guest, which must not be able to end it."""
-    spoken = program.steps[: outcome.reached]
-    said = any(isinstance(step, Wild) for step in spoken) and not any(isinstance(step, Poke) for step in spoken)
-    return said and bool(_OF_ITSELF.match(ended)) and causes.find(target.words()) is None
 
 
 def _ends(outcome: Outcome, verdict: str, reason: str) -> Outcome:

@@ -200,9 +200,7 @@ def _proof(quick: bool, status: Status) -> bool:
     lacking = table.unproven(rows)
     checked = sum(rule.status == "checked" for rule in registry().values())
     say("")
-    say(
-        f"rules: {checked - len(lacking)} of {checked} checked ones are needed: {len(rows)} faults are lost without"
-    )
+    say(f"rules: {checked - len(lacking)} of {checked} checked ones are needed: {len(rows)} faults are lost without")
     if lacking:
         say("  WRONG: no fault proves " + " ".join(lacking))
     return bool(wrong or lacking)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from oracles import spec
 from oracles import vhost_user as vu
 from oracles.message_rules import Spoken, rule
+from oracles.trace import Tracked
 
 # -- what a ring does that it must not do --------------------------------------------------------------------------
 
@@ -157,11 +158,21 @@ def _unlogged(case: Spoken) -> str | None:
 # -- the inflight area ---------------------------------------------------------------------------------------------
 
 
+def _needed(tracked: Tracked) -> int:
+    """Bytes of an area for a ring of that size. Less than that, only VU-INFLIGHT-LAYOUT has a word to say."""
+    head, entry = (
+        (vu.INFLIGHT_SPLIT, vu.ENTRY_SPLIT) if tracked.layout == spec.SPLIT else (vu.INFLIGHT_PACKED, vu.ENTRY_PACKED)
+    )
+    return head.size + entry.size * tracked.size
+
+
 @rule("VU-INFLIGHT-LAYOUT", "tracked")
 def _layout(case: Spoken) -> str | None:
     tracked = case.tracked
     if tracked is None:
         return None
+    if len(tracked.data) < _needed(tracked):
+        return f"the inflight area of ring {case.number} has {len(tracked.data)} bytes, of {_needed(tracked)}"
     _, version, entries = vu.INFLIGHT_SPLIT.unpack_from(tracked.data)[:3]
     if version != 1:
         return f"the inflight area of ring {case.number} has version {version}, not 1"
@@ -173,7 +184,7 @@ def _layout(case: Spoken) -> str | None:
 @rule("VU-INFLIGHT-SPLIT", "tracked")
 def _split(case: Spoken) -> str | None:
     tracked = case.tracked
-    if tracked is None or tracked.layout != spec.SPLIT:
+    if tracked is None or tracked.layout != spec.SPLIT or len(tracked.data) < _needed(tracked):
         return None
     used = vu.INFLIGHT_SPLIT.unpack_from(tracked.data)[4]
     if used != tracked.used:
@@ -196,7 +207,7 @@ def _split(case: Spoken) -> str | None:
 @rule("VU-INFLIGHT-PACKED", "tracked")
 def _packed(case: Spoken) -> str | None:
     tracked = case.tracked
-    if tracked is None or tracked.layout != spec.PACKED:
+    if tracked is None or tracked.layout != spec.PACKED or len(tracked.data) < _needed(tracked):
         return None
     _, _, _, free, old_free, used, old_used, wrap, old_wrap = vu.INFLIGHT_PACKED.unpack_from(tracked.data)
     if (free, used, wrap) != (old_free, old_used, old_wrap):

@@ -66,7 +66,8 @@ def test_every_rule_has_a_case() -> None:
 
 def test_every_checked_rule_of_drivers_is_asked() -> None:
     ours = {rule.id for rule in registry().values() if rule.status == "checked" and rule.subject == "driver"}
-    ours = {id_ for id_ in ours if not id_.startswith(("F-", "ST-", "RST-", "VQR-", "CFG-", "PCI-", "MMIO-", "SU-"))}
+    registers = ("F-", "ST-", "RST-", "VQR-", "CFG-", "PCI-", "MM-", "SUS-")  # asked of what registers are told
+    ours = {id_ for id_ in ours if not id_.startswith(registers)}
     assert ours <= set(driver_rules.rule_ids())
     assert set(driver_rules.rule_ids()) <= set(registry())
 

@@ -234,5 +234,3 @@ def test_what_is_somebody_elses_cannot_be_started_anew():
     target = target_at("/nowhere")
     target.restart()
     assert target.starts == 0
-
-

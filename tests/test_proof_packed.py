@@ -127,7 +127,7 @@ def files() -> dict[str, list[Rule]]:
 def test_every_checked_rule_of_packed_rings_has_a_row() -> None:
     ours = [rule for name in FILES for rule in files()[name]] + [registry()[name] for name in LIFE]
     due = {rule.id for rule in ours if rule.status == "checked" and rule.layout != spec.SPLIT
-           and rule.subject != "driver"}  # fmt: skip
+           and rule.subject != "driver"} - {"INO-BIT"}  # fmt: skip  # of messages and registers: proven there
     proven = {row.rule for row in ROWS_OF_MINE if row.layout == spec.PACKED}
     assert due - proven == set()
     assert {row.rule for row in ROWS_OF_MINE} <= due | {"VU-BASE-SPLIT"}

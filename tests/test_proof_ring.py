@@ -17,7 +17,7 @@ from oracles.rules import Level, registry
 ROWS = planted()
 WARNED = {Level.SHOULD, Level.LINT}
 #: Rules that a fault of the ring can't show, and which other family of faults does.
-ELSEWHERE = {rule for rule in rule_ids() if rule.startswith("VU-")}
+ELSEWHERE = {rule for rule in rule_ids() if rule.startswith(("VU-", "SUS-", "MM-"))}
 #: Warnings, whatever their level: what is seen has an innocent explanation (docs/policy.md).
 DOUBTFUL = {"S-USED-LEN-EXACT", "P-USED-WFLAG", "P-EV-DISABLE-DEV", "VU-BASE-DRAIN"}
 

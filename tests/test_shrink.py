@@ -156,6 +156,8 @@ DEFECTS = [
     ),
     Defect(counter_wraps, SPLIT, "queue split 1 start=65534\nfeatures version_1\nsupply in:1\nsupply in:1\n"),
 ]
+
+
 def after_two_frames(program: Program) -> bool:
     """A buffer behind two frames of more than a byte each, of which the lever lets pass more than one."""
     frames = 0

@@ -292,7 +292,8 @@ def test_presets_that_are_not_installed_say_how(monkeypatch):
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_presets_are_complete(preset):
     assert any("{socket}" in word for word in preset.command)
-    assert preset.limits.device in ("blk", "net")
+    assert preset.limits.device in devices.CLASSES
+    assert preset.limits.device != "any"
     assert "queue_reset" not in preset.limits.actions
     assert preset.version or preset.version_line
     assert preset.summary

@@ -96,5 +96,3 @@ def _proof(rule: Rule, proven: Mapping[str, Sequence[Planted]]) -> str:
 def whole() -> str:
     """The page as it must be now."""
     return page(registry().values(), proofs())
-
-

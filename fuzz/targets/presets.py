@@ -42,6 +42,7 @@ class Preset:
     places: tuple[str, ...] = ()  # where the program may be, if it isn't on the PATH
     once: bool = False  # it serves one connection and ends, as it says: that is no crash
 
+
 _QEMU = Preset(
     name="qemu-storage-daemon",
     summary="QEMU's virtio-blk on libvhost-user, over a raw file of 16 MiB; completes out of order",
@@ -123,6 +124,7 @@ _VIRTIOFSD = Preset(
     ),
     package="virtiofsd, Debian 13",
     places=("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"),
+    patience=15.0,
     version=("--version",),
     once=True,
     facts=("it serves one connection and ends",),

@@ -31,6 +31,8 @@ _BLK_FLUSH = 1 << 9  # 5.2.3
 _BLK_USUAL = 1 << 2 | 1 << 6 | _BLK_FLUSH  # SEG_MAX, BLK_SIZE, FLUSH: most offer one of them
 #: of each class: queues that it must have, its feature bits that we accept
 _CLASSES: dict[str, tuple[int, int]] = {"blk": (1, _BLK_FLUSH), "net": (2, 0), "fs": (2, 0), "vsock": (2, 0)}
+#: Statuses of who ends by itself, in order: 101 is a Rust panic, those from 126 on a shell's.
+_OF_ITSELF = re.compile(r"exit status (?!101$)(?:\d{1,2}|1[01]\d|12[0-5])")
 #: What may be said of a back-end in brackets, for its device class to know.
 FACTS = ("capacity", "forgets", "echo", "num_buffers")
 _GENERIC = re.compile(r"(exec|vhost-user)(?:\[([^]]*)\])?:(.*)", re.DOTALL)
@@ -60,6 +62,7 @@ class VhostUser:
         self._offer: Offer | None = None
         self._untold = ""  # how a process ended, if another had to be started for a connection
         self._spared = False  # the session that is open may end in any way
+        self._provoked = False  # by hostile input, in the session that is open or was the last
 
     # --- what a session needs -----------------------------------------------------------------------------------------
 
@@ -71,7 +74,7 @@ class VhostUser:
         if self._connected and self.preset is not None and self.preset.once:
             process.wait(1.0)  # it is about to end, and must not be taken for one that serves
         if not process.alive():
-            if process.failed():
+            if process.failed() and not self._in_order():
                 self._untold = process.obituary()  # nobody saw it end: between two sessions, say
             process.start()
             self._served = False
@@ -113,7 +116,7 @@ class VhostUser:
         if well:
             return
         process = self._process
-        if process is not None and process.failed():
+        if process is not None and process.failed() and not self._in_order():
             self._untold = process.obituary()
         if process is not None and not spared:
             process.end(grace=0)
@@ -129,9 +132,11 @@ class VhostUser:
             self._session.close()
         process = self._process
         if process is not None and process.failed():
-            line = f"{self.name} ended after its last connection: {process.obituary()}"
+            meant, line = self._in_order(), f"{self.name} ended after its last connection: {process.obituary()}"
             process.end()
-            raise TargetDied(line)
+            if not meant:
+                raise TargetDied(line)
+        provoked, self._provoked = self._provoked, False
         try:
             if self._memory is not None and self._last is not None and self._last.unsettled:
                 self._memory.close()  # what is still in flight must not land in the next session's memory
@@ -149,7 +154,8 @@ class VhostUser:
             self.ended(False)
             raise
         except TargetError:
-            if self._served and process is not None and process.failed():  # it was ending when we looked
+            self._provoked = provoked
+            if self._served and process is not None and process.failed() and not self._in_order():  # as we looked
                 line = f"{self.name} ended after its last connection: {process.obituary()}"
                 process.end()
                 raise TargetDied(line) from None
@@ -160,7 +166,7 @@ class VhostUser:
 
     def spare(self) -> None:
         """A connection may break, and the process serves the next one."""
-        self._spared = True
+        self._spared = self._provoked = True
         self._untold = ""
 
     def revives(self, seconds: float) -> bool:
@@ -178,9 +184,18 @@ class VhostUser:
         return True
 
     def ending(self) -> str:
-        """How the process ended, unless with exit status 0: some serve one connection and are done."""
+        """How the process ended, unless in order: some serve one connection and are done."""
         process = self._process
-        return process.obituary() if process is not None and process.failed() else self._untold
+        if process is not None and process.failed():
+            return "" if self._in_order() else process.obituary()
+        return self._untold
+
+    def _in_order(self) -> bool:
+        """Whether the process, having heard what no front-end says or seen what no driver writes, ended itself with an
+        error: it serves one front-end, and a new one works. Not so who was killed, panicked, or died of a sanitizer."""
+        process = self._process
+        ended = process is not None and self._provoked and _OF_ITSELF.fullmatch(process.status())
+        return bool(ended) and process is not None and not process.sanitizer()
 
     @property
     def starts(self) -> int:
