@@ -95,6 +95,12 @@ class HostileQueue(DriverQueue):
             found += block.elements[block.readable :]
         return found
 
+    def structures(self) -> list[Extent]:
+        """The rings, and the indirect tables that a device may read."""
+        sizes = spec.area_sizes(self.driver.layout, self.size)
+        tables = [block.table for block in self.blocks.values() if block.table is not None]
+        return [*zip(self.places, sizes, strict=True), *tables]
+
     # -- looking
 
     def look(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from fuzz import devices, encoding, poking
 from fuzz.driver_queue import DriverQueue
 from fuzz.driver_side import Driver, Stop
-from fuzz.guard import Guard
+from fuzz.guard import Guard, overlaps
 from fuzz.hostile_queue import HostileQueue
 from fuzz.program import Notify, Poke, Program, QueueReset, Receive, Reset, Restart, Step, Supply, Wild
 from fuzz.targets import TargetBroken, TargetDied, TargetError
@@ -170,13 +170,18 @@ class HostileDriver(Driver):
             self.guard = Guard(self.session.memory, self.arena.end + _MARGIN)
 
     def _loosen(self) -> None:
-        """Where the device may write anywhere, nothing can be said of any queue."""
-        if self.loose or not any(queue.reach.loose for queue in self.queues):
+        """Where the device may write anywhere, nothing can be said of any queue. That begins with the rings: what an
+        answer leaves there are descriptors and indices that nobody follows, in the queue of the poke or another."""
+        if self.loose or not any(queue.reach.loose or self._reaches_rings(queue) for queue in self.queues):
             return
         self.loose = True
         for queue in self.queues:
             if not queue.poked:
                 queue.spoil("another queue, so that anything may be written")
+
+    def _reaches_rings(self, queue: HostileQueue) -> bool:
+        """Whether what was poked lets the device write into any queue's rings or tables as into a buffer."""
+        return queue.poked and any(overlaps(other.structures(), queue.reach.extents) for other in self.queues)
 
     def _remember(self, poked: bool = False) -> None:
         if self.guard is not None:

@@ -12,6 +12,8 @@ import pytest
 from fuzz import driver_side, encoding
 from fuzz.cases.vhost_user import cases
 from fuzz.confirm import Runner
+from fuzz.targets import TargetError
+from fuzz.targets.qemu.target import make as make_qemu
 from fuzz.targets.vhost_user.target import VhostUser, make
 
 FOUND = Path(__file__).resolve().parent.parent / "corpus" / "found"
@@ -104,6 +106,33 @@ def test_messages_about_a_queue_that_there_is_not_are_fatal(message: str) -> Non
         text = (FOUND / f"hostile/qemu-storage-daemon/set-vring-{message}-index.vq").read_text()
         outcome = Runner(target).run(encoding.load(text, message), finish=True)
         assert (outcome.verdict, outcome.severity) == ("CRASHED", "memory safety")
+    finally:
+        target.close()
+
+
+@pytest.mark.target("qemu-storage-daemon")
+def test_a_queue_that_there_is_not_is_told_by_us_and_kills_nobody() -> None:
+    target = make("qemu-storage-daemon:null")
+    try:
+        text = "virtqueue-program 1\ndevice blk\nqueue split 4\nqueue split 4\nfeatures version_1\n"
+        with pytest.raises(TargetError, match="has 1 virtqueue; the program has 2"):
+            driver_side.run(encoding.load(text), target.open())
+    finally:
+        target.close()
+
+
+@pytest.mark.target("qemu-system-x86_64")
+def test_what_a_poke_lets_the_device_write_over_rings_accuses_nobody() -> None:
+    target = make_qemu("qemu:virtio-blk-pci")
+    text = (
+        "virtqueue-program 1\ndevice blk\nqueue split 4\nqueue split 4\nfeatures indirect_desc version_1\n"
+        "supply write sector=0 length=4096\nnotify\nreceive 1\n"
+        "supply read sector=0 length=4096 indirect\npoke table 1 addr=self\nnotify force\nreceive 1\n"
+        "supply get_id queue=1\nnotify queue=1\nreceive 1 queue=1\n"
+    )
+    try:
+        outcome = Runner(target).run(encoding.load(text), finish=True)
+        assert (outcome.verdict, outcome.chains) == ("CONFORMS", 1), outcome.violation
     finally:
         target.close()
 

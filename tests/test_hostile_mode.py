@@ -125,7 +125,7 @@ def test_the_reference_device_is_never_accused() -> None:
 def test_planted_failures_are_found_and_shrunk(name: str) -> None:
     target = Model(name)
     runner, fault = Runner(target), HOSTILE[name]
-    for index in range(600):
+    for index in range(1000):
         program = hostile.nth(1, index, target.limits)
         outcome = runner.run(program)
         if outcome.verdict != CONFORMS:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from fuzz.program import Limits
 from fuzz.targets import QueueConfig, TargetDied, TargetError, TargetHung, TargetMisspoke
 from fuzz.targets.vhost_user import protocol, wild
 from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Frontend, Refused, Silent
@@ -36,6 +37,7 @@ class Backend(Protocol):
     """Whoever serves the socket, as a session needs it."""
 
     name: str
+    limits: Limits
     device_features: int  # of the device class, accepted wherever offered
     reset_by: str  # without RESET_DEVICE: «reconnect», or «stop» all queues and start them again
     stop_spreads: bool  # stopping one queue silences the others until they are enabled anew
@@ -207,6 +209,7 @@ class VhostUserSession:
             raise TargetError(f"{self._backend.name} does not offer {names}; it offers {offered}")
         packed = bool(features & spec.RING_PACKED)
         with self._conversing():
+            self._count(len(queues))
             frontend.set_features(features | frontend.features & self._backend.device_features)
             frontend.share(GUEST_ADDRESS, self._shared.size, USER_ADDRESS, self._shared.descriptor)
             for queue, config in enumerate(queues):
@@ -218,6 +221,17 @@ class VhostUserSession:
         self._in_use = True
         for queue in self._live:
             self.inject(queue)
+
+    def _count(self, queues: int) -> None:
+        """There must be that many: a back-end that is told of more may die of it. Who has as many as its entry says is
+        not asked. For net, those who answer mean pairs."""
+        limits, frontend = self._backend.limits, self.frontend
+        if queues <= limits.queues or not frontend.negotiated & vu.MQ:
+            return
+        found = frontend.queue_count() * (2 if limits.device == "net" else 1)
+        if queues > found:
+            some = "1 virtqueue" if found == 1 else f"{found} virtqueues"
+            raise TargetError(f"{self._backend.name} has {some}; the program has {queues}")
 
     def _set_up(self, queue: int, config: QueueConfig, packed: bool) -> None:
         """All messages that start one queue. The kick comes after the last of them."""
