@@ -99,7 +99,7 @@ class DriverTarget(Protocol):
 
     @property
     def starts(self) -> int:
-        """How often the process with the driver was started: sessions of the same start may leave each other something."""
+        """How often the process was started: sessions of the same start may leave each other something."""
         ...
 
     def restart(self) -> None:

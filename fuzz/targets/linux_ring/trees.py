@@ -25,7 +25,7 @@ WANTED = re.compile(
     r"drivers/virtio/virtio_ring\.c|Makefile"
     r"|tools/virtio/(asm|generated|linux|uapi|xen)/.*\.h"
     r"|tools/include/(asm|asm-generic|linux|vdso|uapi/asm-generic|uapi/linux)/.*\.h"
-    r"|include/linux/(byteorder/.*|compiler.*|container_of.*|irqreturn|kconfig|kern_levels|virtio.*|vringh)\.h"
+    r"|include/linux/(byteorder/|compiler|container_of|irqreturn|kconfig|kern_levels|virtio|vringh).*\.h"
     r"|include/uapi/linux/virtio.*\.h"
 )
 _VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)$", re.MULTILINE)
@@ -104,6 +104,6 @@ def version(tree: Path) -> str:
     try:
         parts = dict(_VERSION.findall((tree / "Makefile").read_text(encoding="utf-8", errors="replace")[:2000]))
         number = ".".join(parts[name] for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL") if parts[name])
-        return number + parts.get("EXTRAVERSION", "")
+        return f"{number}{parts.get('EXTRAVERSION', '')}"
     except (OSError, KeyError):
         return "of unknown version"
