@@ -54,7 +54,7 @@ def built(tree: Path, build: str) -> Path:
     command = compiler()
     source = (tree / DRIVER).read_text(encoding="utf-8", errors="replace")
     flags = [*_FLAGS, *_LEVEL[build]]
-    kernel = [*_KERNEL, *_includes(tree)]
+    kernel = [*_KERNEL, f"-ffile-prefix-map={tree}/=", *_includes(tree)]  # so that words name no folder of ours
     if "recycle_done" in source:  # resize and reset have one parameter more since 6.13
         kernel.append("-DVQFUZZ_RECYCLE_DONE=1")
     units = [
@@ -66,7 +66,7 @@ def built(tree: Path, build: str) -> Path:
     digest = hashlib.sha256()
     digest.update(repr((command, first_line([*command, "--version"]))).encode())
     for unit, with_flags in units:
-        digest.update(repr([flag for flag in with_flags if not flag.startswith("/")]).encode())
+        digest.update(repr([flag for flag in with_flags if str(tree) not in flag]).encode())
         for file in _read_by(command, unit, with_flags):
             digest.update(file.read_bytes())
     program = cache() / "linux-ring" / digest.hexdigest()[:24] / "linux-ring"
