@@ -43,6 +43,7 @@ class Device:
         layout = spec.PACKED if self.packed else spec.SPLIT
         places = (queue.descriptor, queue.driver, queue.device)
         kind = packed_rings.DeviceRing if self.packed else split_rings.DeviceRing
+        self.ring: split_rings.DeviceRing | packed_rings.DeviceRing
         self.ring = kind(session.memory, session.address, self.store, self.features, self.size, *places,
                          queue.available, queue.used)  # fmt: skip
         self.areas = list(zip(places, spec.area_sizes(layout, self.size), strict=True))
@@ -50,9 +51,9 @@ class Device:
         self.fetched: dict[int, Chain] = {}  # by token, oldest first
         self.added: list[int] = []  # tokens, oldest first, not fetched
         self.ids: dict[int, int] = {}
-        shown = [session.address + place for place in places]
-        self.note(Started(layout, self.size, self.features, *shown, (session.address, MEMORY), queue.available,
-                          queue.used, cause=cause))  # fmt: skip
+        base = session.address
+        self.note(Started(layout, self.size, self.features, base + places[0], base + places[1], base + places[2],
+                          (base, MEMORY), queue.available, queue.used, cause=cause))  # fmt: skip
         self.look()
 
     def store(self, offset: int, data: bytes) -> None:
@@ -88,6 +89,7 @@ class Device:
         grain = 16 if index == 0 else 4 if self.packed else 2
         order = list(range(size // grain))
         if index == 0 and self.packed:  # from behind, so that the first descriptor of a list is shown when all are
+            assert isinstance(self.ring, packed_rings.DeviceRing)
             order = [(self.ring.next + place) % self.size for place in reversed(order)]
         elif index == 1 and not self.packed:
             order.append(order.pop(1))  # idx

@@ -66,7 +66,9 @@ def built(tree: Path, build: str) -> Path:
     digest = hashlib.sha256()
     digest.update(repr((command, first_line([*command, "--version"]))).encode())
     for unit, with_flags in units:
-        digest.update(repr([flag for flag in with_flags if str(tree) not in flag]).encode())
+        digest.update(
+            repr([flag for flag in with_flags if str(tree) not in flag and str(HARNESS) not in flag]).encode()
+        )
         for file in _read_by(command, unit, with_flags):
             digest.update(file.read_bytes())
     program = cache() / "linux-ring" / digest.hexdigest()[:24] / "linux-ring"

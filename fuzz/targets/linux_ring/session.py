@@ -93,6 +93,7 @@ class LinuxSession:
         self.counters = counters
         self.features = 0
         self.queue = QueueConfig(0, 0, 0, 0)
+        self.ended: TargetDied | TargetHung | None = None  # how, if it did: nothing can be asked any more
         self._process = process
         self._channel = channel
         self._live = False
@@ -110,6 +111,8 @@ class LinuxSession:
     def _ask(self, what: bytes) -> bytes:
         """Send a request and return the answer. Raises TargetDied or TargetHung."""
         channel = self._channel
+        if self.ended is not None:
+            raise self.ended
         if not self._requests % _FOLLOW:
             self._follower.follow()
         self._requests += 1
@@ -122,12 +125,13 @@ class LinuxSession:
             answer = b""
         if not answer:
             self._process.wait(5.0)
-            raise TargetDied(self._process.obituary() or "the process with the driver closed its connection")
+            self.ended = TargetDied(self._process.obituary() or "the process with the driver closed its connection")
+            raise self.ended
         return answer
 
     def _wait(self, what: bytes) -> bytes:
         """The answer that did not come at once. An endless loop is told by the processor time that it takes."""
-        name = Op(int.from_bytes(what[:4], "little")).name.lower()
+        where = f"the driver does not come back from {Op(int.from_bytes(what[:4], 'little')).name.lower()}"
         worked, since = self._worked(), time.monotonic()
         while True:
             try:
@@ -138,9 +142,11 @@ class LinuxSession:
                 return b""
             spent = self._worked() - worked
             if spent >= SPINNING:
-                raise TargetHung(f"the driver does not come back from {name}: {spent:.0f} s of processor time")
-            if time.monotonic() - since > STUCK:
-                raise TargetHung(f"the driver does not come back from {name}, and does nothing there for {STUCK:g} s")
+                self.ended = TargetHung(f"{where}: {spent:.1f} s of processor time")
+            elif time.monotonic() - since > STUCK:
+                self.ended = TargetHung(f"{where}, and does nothing there for {STUCK:g} s")
+            if self.ended is not None:
+                raise self.ended
 
     def _worked(self) -> float:
         """Seconds of processor time that the process took so far."""

@@ -75,7 +75,7 @@ class LinuxRing:
         if self._session is not None:
             self._session.close()
         process = self._process
-        if process is None or self._channel is None or not process.alive():
+        if process is None or self._channel is None or self._session is None or self._session.ended:
             return self._begin()
         process.trim()
         process.disregard()
