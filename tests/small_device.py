@@ -5,6 +5,8 @@ Everything that it sees and does goes into ``trace``, for the oracle of drivers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from fuzz.targets.driver import DriverSession
 from fuzz.targets.linux_ring.session import MEMORY
 from oracles import packed_rings, spec, split_rings
@@ -69,6 +71,7 @@ class Device:
 
     def look(self, waited: bool = False) -> None:
         """Take in all that changed, in an order in which what publishes comes last."""
+        self.tables()
         for index in range(3):
             self.exposed(index)
         self.note(Looked(waited, logged=False))
@@ -95,18 +98,37 @@ class Device:
             order.append(order.pop(1))  # idx
         pieces = [(place * grain, found[place * grain : place * grain + grain]) for place in order]
         changed = [(at, data) for at, data in pieces if data != old[at : at + grain]]
-        if index == 0:
-            for _, data in changed:
-                self.table(data)
         for at, data in changed:
             self.note(Exposed(self.session.address + start + at, data))
 
-    def table(self, descriptor: bytes) -> None:
-        address, length, third, fourth = spec.DESCRIPTOR.unpack(descriptor)
-        flags = fourth if self.packed else third
-        at = address - self.session.address
-        if flags & spec.DESC_F_INDIRECT:
-            self.note(Exposed(address, self.session.memory[at : at + length].tobytes()))
+    def tables(self) -> None:
+        """Show the tables of what is available and not fetched. Their descriptors may read as they did a lap ago."""
+        ring, memory, base = self.ring, self.session.memory, self.session.address
+        for head in self.lists() if isinstance(ring, packed_rings.DeviceRing) else self.heads():
+            address, length, third, fourth = spec.DESCRIPTOR.unpack_from(memory, ring.descriptor + 16 * head)
+            if (fourth if self.packed else third) & spec.DESC_F_INDIRECT:
+                self.note(Exposed(address, memory[address - base : address - base + length].tobytes()))
+
+    def heads(self) -> list[int]:
+        """Split: heads of what is available and not fetched."""
+        ring = self.ring
+        assert isinstance(ring, split_rings.DeviceRing)
+        places = [(ring.available + place) % self.size for place in range(ring.waiting())]
+        return [ring.words[ring.driver // 2 + 2 + place] for place in places]
+
+    def lists(self) -> Iterator[int]:
+        """Packed: descriptors that are available in this lap and not fetched."""
+        ring = self.ring
+        assert isinstance(ring, packed_rings.DeviceRing)
+        position, wrap = ring.next, ring.wrap
+        for _ in range(self.size):
+            flags = ring.words[ring.descriptor // 2 + 8 * position + 7]
+            if bool(flags & spec.DESC_F_AVAIL) != bool(wrap) or bool(flags & spec.DESC_F_USED) == bool(wrap):
+                return
+            yield position
+            position += 1
+            if position == self.size:
+                position, wrap = 0, wrap ^ 1
 
     # -- the driver's upper half
 

@@ -53,8 +53,9 @@ def built(tree: Path, build: str) -> Path:
     """The program with the driver of *tree*, compiled if it isn't in the cache. Raises TargetError, one line."""
     command = compiler()
     source = (tree / DRIVER).read_text(encoding="utf-8", errors="replace")
-    flags = [*_FLAGS, *_LEVEL[build]]
-    kernel = [*_KERNEL, f"-ffile-prefix-map={tree}/=", *_includes(tree)]  # so that words name no folder of ours
+    maps = [f"-ffile-prefix-map={tree}/=", f"-ffile-prefix-map={HARNESS}/=harness/"]  # words name no folder of ours
+    flags = [*_FLAGS, *_LEVEL[build], *maps]
+    kernel = [*_KERNEL, *_includes(tree)]
     if "recycle_done" in source:  # resize and reset have one parameter more since 6.13
         kernel.append("-DVQFUZZ_RECYCLE_DONE=1")
     units = [

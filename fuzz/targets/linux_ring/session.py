@@ -266,10 +266,10 @@ class LinuxSession:
         return self._anew(0)
 
     def resize(self, size: int) -> list[int]:
-        """The same with another size. The size that it has already changes nothing, and resets nothing."""
+        """The same with another size; the driver takes the size that it has already for nothing to do, so it is reset."""
         if size < 1:
             raise ValueError("a virtqueue has at least one entry")
-        return [] if size == self.queue.size else self._anew(size)
+        return self._anew(0 if size == self.queue.size else size)
 
     def _anew(self, size: int) -> list[int]:
         if not self._live:

@@ -320,10 +320,10 @@ int main(int argc, char **argv)
 		if (in.request.op == TAKEN) {
 			size_t count = taken_count < MOST ? taken_count : MOST;
 
-			taken_count -= count;
-			memcpy(out.tokens, taken + taken_count, count * sizeof(*taken));
 			out.answer.result = count;
-			size += count * sizeof(*taken);
+			for (size_t index = 0; index < count; index++)
+				out.tokens[index] = taken[--taken_count];
+			size += count * sizeof(*out.tokens);
 		} else {
 			serve(&in.request, in.elements, &out.answer);
 		}
