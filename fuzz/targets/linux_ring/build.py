@@ -31,7 +31,7 @@ _TRACED = {PLAIN: (), SANITIZED: (), COVERAGE: ("-fsanitize-coverage=trace-pc",)
 _SECONDS = 300.0  # that a compiler may take
 #: of what runs sanitized; one-line reports in the words, and no search for leaks: memory of a dead queue is counted
 ENVIRONMENT = {
-    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:handle_abort=1:allocator_may_return_null=1",
+    "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
 }
 

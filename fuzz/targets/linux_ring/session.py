@@ -266,7 +266,7 @@ class LinuxSession:
         return self._anew(0)
 
     def resize(self, size: int) -> list[int]:
-        """The same with another size; the driver takes the size that it has already for nothing to do, so it is reset."""
+        """The same with another size. The size that it has already is nothing to do for the driver: it is reset."""
         if size < 1:
             raise ValueError("a virtqueue has at least one entry")
         return self._anew(0 if size == self.queue.size else size)
