@@ -10,9 +10,14 @@ import sys
 from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from fuzz.targets.linux_ring.session import LinuxSession
+    from fuzz.targets.linux_ring.target import LinuxRing
 
 ROOT = Path(__file__).resolve().parent.parent
 #: set by .ci/run, where all targets have been installed: a missing one is then an error
@@ -106,6 +111,32 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
             report.outcome = "failed"
             report.longrepr = f"VQFUZZ_REQUIRE_TARGETS=1, and {reason}"
     return report
+
+
+# --- the kernel's driver ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def linux_rings() -> Generator[dict[str, LinuxRing], None, None]:
+    """Targets by what stands behind ``linux-ring:``, closed in the end."""
+    made: dict[str, LinuxRing] = {}
+    yield made
+    for target in made.values():
+        target.close()
+
+
+@pytest.fixture
+def opened(linux_rings: dict[str, LinuxRing]) -> Callable[[str], LinuxSession]:
+    """A session of ``linux-ring:WORDS``, ready for start()."""
+    from fuzz.targets.linux_ring.target import parse
+
+    def open_(words: str) -> LinuxSession:
+        target = linux_rings.get(words)
+        if target is None:
+            target = linux_rings[words] = parse(f"linux-ring:{words}")
+        return target.open()
+
+    return open_
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

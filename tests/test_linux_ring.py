@@ -2,104 +2,16 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-import tarfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal
-
 import pytest
 
-from fuzz.targets import TargetDied, TargetError, TargetHung
-from fuzz.targets.linux_ring import build, session, trees
-from fuzz.targets.linux_ring.session import LinuxSession, Room
-from fuzz.targets.linux_ring.target import LinuxRing, parse
+from fuzz.targets import TargetDied, TargetHung
+from fuzz.targets.linux_ring import build, session
+from fuzz.targets.linux_ring.target import LinuxRing
 from oracles import spec
 from oracles.driver_oracle import judge_driver
 from tests.conftest import missing
+from tests.linux_kit import EVENTS, KICK, LATEST, TABLES, churn, features, needs_latest, planted, sources
 from tests.small_device import Device
-
-VERSIONS = ("6.12", "7.2", "7.3")
-LATEST = "7.3"
-EVENTS = {"flags": 0, "event_idx": spec.EVENT_IDX}
-TABLES = {"direct": 0, "indirect": spec.INDIRECT_DESC}
-TREES = trees.installed()
-BASE = spec.VERSION_1 | spec.RING_RESET
-
-sources = [pytest.param(version, marks=pytest.mark.target(f"linux-source-{version}")) for version in VERSIONS]
-needs_latest = pytest.mark.target(f"linux-source-{LATEST}")
-
-
-@pytest.fixture(scope="module")
-def targets() -> Iterator[dict[str, LinuxRing]]:
-    made: dict[str, LinuxRing] = {}
-    yield made
-    for target in made.values():
-        target.close()
-
-
-@pytest.fixture
-def opened(targets: dict[str, LinuxRing]):
-    def open_(words: str) -> LinuxSession:
-        target = targets.get(words)
-        if target is None:
-            target = targets[words] = parse(f"linux-ring:{words}")
-        return target.open()
-
-    return open_
-
-
-def features(layout: str, in_order: bool, more: int = 0) -> int:
-    return BASE | more | (spec.RING_PACKED if layout == spec.PACKED else 0) | (spec.IN_ORDER if in_order else 0)
-
-
-def churn(device: Device, seed: int, steps: int) -> dict[str, int]:
-    """Use *device*'s driver in every way for so many steps; what happened how often. All comes back in the end."""
-    draw = random.Random(seed)
-    driver = device.session
-    in_order = bool(device.features & spec.IN_ORDER)
-    seen = dict.fromkeys(("full", "added", "batched", "silent", "notified", "calls", "got"), 0)
-    expected: dict[int, int | None] = {}  # length by token; None: skipped in a batch, all that is writable
-    writable: dict[int, int] = {}
-    armed = driver.callbacks(True)
-    for step in range(steps):
-        for _ in range(draw.randint(0, device.size)):
-            lengths = [draw.randint(1, 5000) for _ in range(min(draw.choice((1, 1, 2, 3, 5)), device.size))]
-            cut = draw.randint(0, len(lengths))
-            token = device.add(tuple(lengths[:cut]), tuple(lengths[cut:]))
-            if token is None:
-                seen["full"] += 1
-                break
-            writable[token] = sum(lengths[cut:])
-            seen["added"] += 1
-        device.ring.silence() if draw.random() < 0.3 else device.ring.arm()
-        seen["notified" if device.kick() else "silent"] += 1
-        while device.fetched and (draw.random() < 0.7 or step == steps - 1):
-            waiting = list(device.fetched)
-            tokens = waiting[: draw.randint(1, len(waiting))] if in_order else [draw.choice(waiting)]
-            seen["batched"] += len(tokens) > 1
-            length = draw.randint(0, writable[tokens[-1]])
-            expected |= {token: writable[token] for token in tokens[:-1]} | {tokens[-1]: length}
-            calls = device.use(tokens, length)
-            assert calls or not armed, "the driver sleeps, and nobody may wake it"
-            armed = False
-            if calls:
-                seen["calls"] += driver.interrupt()
-        if draw.random() < 0.8 or step == steps - 1:
-            for token, length in device.get():
-                assert length == expected.pop(token)
-                del writable[token]
-                seen["got"] += 1
-        modes: tuple[bool | Literal["delayed"], ...] = (True, False, "delayed")
-        mode = draw.choice(modes)
-        nothing = driver.callbacks(mode)
-        assert nothing or expected, "nothing is pending, and the driver says that something is"
-        armed = mode is True and nothing
-        device.look()
-    assert not expected
-    return seen
-
 
 # --- buffers go round -------------------------------------------------------------------------------------------------
 
@@ -277,7 +189,6 @@ def test_without_memory_for_a_table_descriptors_are_used(opened) -> None:
 
 # --- what breaks is told ----------------------------------------------------------------------------------------------
 
-KICK = "return VIRTQUEUE_CALL(vq, kick_prepare);"
 FATAL = {
     "BUG_ON": ("plain", "BUG_ON(vq->num_added);", "killed by SIGABRT; it said: .*virtio_ring.c.*Assertion .*num_added"),
     "fault": ("plain", "*(volatile int *)8 = 0;", "killed by SIGSEGV; it said: linux-ring: .* at address 0x8 in kick"),
@@ -293,17 +204,6 @@ FATAL = {
     ),
     "undefined": ("sanitized", "volatile int by = 40; vq->num_added = 1 << by;", "it said: .*runtime error: shift"),
 }
-
-
-def planted(tmp_path: Path, old: str, new: str) -> Path:
-    """A tree whose driver differs in one place."""
-    tree = tmp_path / "tree"
-    shutil.copytree(TREES[LATEST], tree, symlinks=True)
-    driver = tree / trees.DRIVER
-    text = driver.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    driver.write_text(text.replace(old, new), encoding="utf-8")
-    return tree
 
 
 @needs_latest
@@ -374,131 +274,3 @@ def test_a_driver_that_breaks_a_rule_is_accused_of_it(tmp_path, monkeypatch, rul
         assert found.rule == rule
     finally:
         target.close()
-
-
-# --- builds -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [build.SANITIZED, build.COVERAGE])
-@pytest.mark.parametrize("version", sources)
-def test_other_builds_do_the_same(opened, version, name) -> None:
-    plain = opened(version)
-    other = opened(f"{version},build={name}")
-    traces = []
-    for driver in (plain, other):
-        driver.start(features(spec.PACKED, True, spec.EVENT_IDX | spec.INDIRECT_DESC), 8)
-        device = Device(driver)
-        churn(device, 1, 40)
-        traces.append(device.trace)
-        assert driver.words() == ""
-    assert traces[0] == traces[1]
-
-
-@needs_latest
-def test_a_coverage_build_counts_places(opened) -> None:
-    driver = opened(f"{LATEST},build=coverage")
-    counters = driver.counters
-    assert counters is not None
-    counters[:] = bytes(len(counters))
-
-    def reached() -> int:
-        return len(counters) - bytes(counters).count(0)
-
-    driver.start(features(spec.SPLIT, False), 8)
-    started = reached()
-    assert started > 10
-    churn(Device(driver), 1, 10)
-    churned = reached()
-    assert churned > started
-    driver.reset()
-    driver.start(features(spec.SPLIT, True), 8)
-    churn(Device(driver), 1, 10)
-    assert reached() > churned, "in order is code of its own"
-    assert opened(LATEST).counters is None
-
-
-@needs_latest
-def test_a_program_is_compiled_once(monkeypatch) -> None:
-    tree = trees.find(LATEST)
-    program = build.built(tree, build.PLAIN)
-    monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("it was compiled again"))
-    assert build.built(tree, build.PLAIN) == program
-
-
-@needs_latest
-def test_probing_tells_features_and_version(targets) -> None:
-    for version in VERSIONS:
-        if not missing(f"linux-source-{version}"):
-            target = targets.setdefault(version, parse(f"linux-ring:{version}"))
-            offer = target.probe()
-            names = spec.feature_names(offer.features)
-            assert ("in_order" in names) == (version != "6.12")
-            assert {"indirect_desc", "event_idx", "version_1", "packed", "ring_reset"} <= set(names)
-            assert offer.facts()["version"].startswith(f"Linux {version}.")
-
-
-@needs_latest
-def test_a_tarball_will_do(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(trees, "cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr(build, "cache", lambda: tmp_path / "cache")
-    whole = tmp_path / "linux.tar.xz"
-    with tarfile.open(whole, "w:xz") as archive:
-        archive.add(TREES[LATEST], "linux-source-x")
-    tree = trees.find(str(whole))
-    assert (tree / trees.DRIVER).read_bytes() == (TREES[LATEST] / trees.DRIVER).read_bytes()
-    assert build.built(tree, build.PLAIN).exists()
-    whole.write_bytes(whole.read_bytes()[:100000])
-    with pytest.raises(TargetError, match=r"linux.tar.xz can't be unpacked into .*end of data"):
-        trees.find(str(whole))
-
-
-# --- what a user may get wrong ----------------------------------------------------------------------------------------
-
-
-@needs_latest
-def test_without_a_compiler_one_line_says_so(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CC", raising=False)
-    with pytest.raises(TargetError, match=r"no C compiler .* install gcc, or set CC"):
-        LinuxRing("linux-ring", LATEST).open()
-    monkeypatch.setenv("CC", "mycc -m32")
-    with pytest.raises(TargetError, match="mycc that CC names is not installed"):
-        LinuxRing("linux-ring", LATEST).open()
-
-
-@needs_latest
-def test_a_driver_that_does_not_compile_is_one_line(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(build, "cache", lambda: tmp_path / "cache")
-    tree = planted(tmp_path, KICK, "return undeclared;")
-    with pytest.raises(TargetError, match=r"^\S+ can't compile the driver: .*error: .undeclared. undeclared[^\n]*$"):
-        LinuxRing("linux-ring", str(tree)).open()
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "nothing half done is left"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("linux-ring:", "no Linux source '': name a tree, a tarball, or one installed by make targets"),
-        ("linux-ring:/nowhere", "no Linux source '/nowhere'"),
-        ("linux-ring:{folder}", "has no drivers/virtio/virtio_ring.c: name an unpacked Linux source tree"),
-        ("linux-ring:6.12,build=fast", "no option 'build=fast': build= one of plain, sanitized, coverage"),
-        ("linux-ring:6.12,speed=1", "no option 'speed=1'"),
-    ],
-)
-def test_a_source_that_is_none_is_one_line(tmp_path, words, message) -> None:
-    with pytest.raises(TargetError) as caught:
-        parse(words.format(folder=tmp_path)).open()
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_room_is_used_again_and_ends() -> None:
-    room = Room(64, 512)
-    first, second, third = room.take(1), room.take(65), room.take(200)
-    assert (first, second, third) == (64, 128, 256)
-    assert room.take(1) is None
-    room.give(128, 65)
-    assert room.take(64) is None, "pieces are not cut"
-    assert room.take(128) == 128
-    room.give(64, 0)
-    assert room.take(0) == 64
