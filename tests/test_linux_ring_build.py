@@ -7,6 +7,7 @@ import tarfile
 import pytest
 
 from fuzz.targets import TargetError
+from fuzz.targets.driver import DriverTarget
 from fuzz.targets.linux_ring import build, trees
 from fuzz.targets.linux_ring.session import Room
 from fuzz.targets.linux_ring.target import LinuxRing, parse
@@ -89,6 +90,14 @@ def test_a_tarball_will_do(tmp_path, monkeypatch) -> None:
     whole.write_bytes(whole.read_bytes()[:100000])
     with pytest.raises(TargetError, match=r"linux.tar.xz can't be unpacked into .*end of data"):
         trees.find(str(whole))
+
+
+def test_what_is_opened_can_be_played_a_device_to() -> None:
+    target: DriverTarget = parse("linux-ring:/nowhere,build=coverage")
+    assert (target.name, target.role, target.starts) == ("linux-ring:/nowhere,build=coverage", "driver", 0)
+    target.restart()
+    target.close()
+    assert target.words() == ""
 
 
 # --- what a user may get wrong ----------------------------------------------------------------------------------------

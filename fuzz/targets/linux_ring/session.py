@@ -123,6 +123,9 @@ class LinuxSession:
             answer = self._wait(what)
         except OSError:
             answer = b""
+        except BaseException:  # Ctrl-C: the answer that is still to come would be taken for that of the next request
+            self.ended = TargetDied("a request to the driver was interrupted")
+            raise
         if not answer:
             self._process.wait(5.0)
             self.ended = TargetDied(self._process.obituary() or "the process with the driver closed its connection")
