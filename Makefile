@@ -89,6 +89,7 @@ bench: .venv/.installed-dev
 targets:
 	scripts/install-targets
 	scripts/install-targets --sid || echo 'targets: going on without those from sid'
+	scripts/install-targets --linux-sources || echo 'targets: going on without sources of the kernel'
 
 .PHONY: targets-sid
 targets-sid:

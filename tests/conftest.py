@@ -10,31 +10,44 @@ import sys
 from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
+if TYPE_CHECKING:
+    from fuzz.targets.linux_ring.session import LinuxSession
+    from fuzz.targets.linux_ring.target import LinuxRing
+
 ROOT = Path(__file__).resolve().parent.parent
 #: set by .ci/run, where all targets have been installed: a missing one is then an error
 REQUIRED = os.environ.get("VQFUZZ_REQUIRE_TARGETS") == "1"
-SID = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqfuzz" / "sid"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqfuzz"
+SID = CACHE / "sid"
 PROGRAMS = ("qemu-storage-daemon", "qemu-system-x86_64", "dpdk-testpmd")
 SID_PACKAGES = ("qemu-utils", "qemu-system-x86", "dpdk-dev", "virtiofsd", "passt", "vhost-device-vsock")
+LINUX_SOURCES = ("linux-source-6.12", "linux-source-7.2", "linux-source-7.3")
+#: whether an archive has these changes by the day: one that is missing is never an error
+FLEETING = ("target sid:", "target linux-source-7")
 
 # The same examples each time, and no deadline: a loaded machine must not fail a test.
 hypothesis.settings.register_profile("vqfuzz", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("vqfuzz")
 
 
-# --- real targets: `@pytest.mark.target("dpdk-testpmd")`, `@pytest.mark.target("sid:virtiofsd")` ----------------------
+# --- real targets: `@pytest.mark.target("dpdk-testpmd")`, also "sid:virtiofsd", "linux-source-6.12" -------------------
 
 
 @cache
 def target_version(name: str) -> str | None:
     """The version of a target's program, «there» if it doesn't tell, None if it isn't there.
 
-    ``sid:NAME`` is a package of the unpacked Debian sid, all else a program in the path.
+    ``sid:NAME`` is a package of the unpacked Debian sid, ``linux-source-VERSION`` what was unpacked of that package
+    and a compiler for it, all else a program in the path.
     """
+    if name.startswith("linux-source-"):
+        stamp = CACHE / "linux" / name.removeprefix("linux-source-") / ".complete"
+        return stamp.read_text().split()[1] if stamp.exists() and shutil.which("cc") else None
     if name.startswith("sid:"):
         stamp = SID / ".complete"
         packages = dict(line.split() for line in stamp.read_text().splitlines()) if stamp.exists() else {}
@@ -62,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def summary() -> str:
     """One line: which real targets were found."""
-    names = [*PROGRAMS, *(f"sid:{package}" for package in SID_PACKAGES)]
+    names = [*PROGRAMS, *(f"sid:{package}" for package in SID_PACKAGES), *LINUX_SOURCES]
     found = [f"{name} {target_version(name)}" for name in names if target_version(name)]
     absent = [name for name in names if not target_version(name)]
     required = ", all required" if REQUIRED else ""
@@ -89,15 +102,41 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With VQFUZZ_REQUIRE_TARGETS=1, a test that is skipped for want of a target has failed, however it was skipped.
 
-    Except for those of sid, which changes by the day and is sometimes broken.
+    Except for those of sid and the newest kernels, which change by the day and are sometimes broken.
     """
     report = yield
     if REQUIRED and report.skipped and isinstance(report.longrepr, tuple):
         reason = str(report.longrepr[2]).removeprefix("Skipped: ")
-        if reason.startswith("target ") and not reason.startswith("target sid:"):
+        if reason.startswith("target ") and not reason.startswith(FLEETING):
             report.outcome = "failed"
             report.longrepr = f"VQFUZZ_REQUIRE_TARGETS=1, and {reason}"
     return report
+
+
+# --- the kernel's driver ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def linux_rings() -> Generator[dict[str, LinuxRing], None, None]:
+    """Targets by what stands behind ``linux-ring:``, closed in the end."""
+    made: dict[str, LinuxRing] = {}
+    yield made
+    for target in made.values():
+        target.close()
+
+
+@pytest.fixture
+def opened(linux_rings: dict[str, LinuxRing]) -> Callable[[str], LinuxSession]:
+    """A session of ``linux-ring:WORDS``, ready for start()."""
+    from fuzz.targets.linux_ring.target import parse
+
+    def open_(words: str) -> LinuxSession:
+        target = linux_rings.get(words)
+        if target is None:
+            target = linux_rings[words] = parse(f"linux-ring:{words}")
+        return target.open()
+
+    return open_
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
