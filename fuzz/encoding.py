@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from fuzz.choices import Bytes
+from fuzz.device_reader import DEVICE_LINES, DEVICE_WRITERS
 from fuzz.program import (
+    ROLES,
     Lever,
     Limits,
     Notify,
@@ -43,6 +45,8 @@ def dump(program: Program) -> str:
     lines = [f"{HEADER} {VERSION}"]
     if program.device != "any":
         lines.append(f"device {program.device}")
+    if program.role != ROLES[0]:
+        lines.append(f"role {program.role}")
     for queue in program.queues:
         start = f" start={queue.start}" if queue.start else ""
         lines.append(f"queue {program.layout} {queue.size}{start}")
@@ -101,6 +105,7 @@ _WRITERS: dict[type, Callable[..., str]] = {
     QueueReset: _queue_reset,
     Restart: lambda step: "restart" + _on(step.queue),
     Lever: lambda step: f"lever {step.name}={step.value}",
+    **DEVICE_WRITERS,
 }
 
 
@@ -135,7 +140,7 @@ def repair(text: str) -> tuple[Program, list[str]]:
         reader.version = VERSION
     for number, words in lines:
         try:
-            if not reader.queues and words[:1] and words[0] in STEP_LINES:
+            if not reader.queues and words[:1] and (words[0] in STEP_LINES or words[0] in DEVICE_LINES):
                 left_out.append(f"line {number}: no queue line before this; «queue split 8» taken")
                 reader.take(["queue", reader.layout or spec.SPLIT, "8"])
             if words:

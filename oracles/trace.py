@@ -183,6 +183,25 @@ class Returned(NamedTuple):
     length: int
 
 
+class Asked(NamedTuple):
+    """The driver's upper half was asked to expose a buffer with elements of these lengths; what shows of it, follows."""
+
+    readable: tuple[int, ...] = ()
+    writable: tuple[int, ...] = ()
+
+
+class Answered(NamedTuple):
+    """What the driver's upper half said when it was asked for something.
+
+    *what*: refused (it takes no buffer of so many *elements* now), empty (none has come back that it did not hand up),
+    quiet (notifications are enabled, and there is nothing to hand up), delayed (enabled, for when most have come
+    back): after the last two it looks again only when it is notified.
+    """
+
+    what: str
+    elements: int = 0
+
+
 class Wrote(NamedTuple):
     """A register of the transport was written by the driver (4.1.4.3, 4.2.2): its name as the specification has it."""
 
@@ -290,6 +309,8 @@ Observation = Union[
     Exposed,
     Looked,
     Returned,
+    Asked,
+    Answered,
     Wrote,
     Read,
     Interrupted,
@@ -389,7 +410,7 @@ def _load_value(kind: type[Observation], name: str, text: str) -> object:
     if hint == Extent:
         return _load_extent(text)
     items = [] if text == "-" else text.split(",")
-    if name in ("decoys", "heads"):
+    if hint == tuple[int, ...]:
         return tuple(_number(item) for item in items)
     return tuple(_load_extent(item) for item in items)
 

@@ -26,7 +26,9 @@ LAYERS = (
     ("model", "conversation"),
     ("split_rings", "announcing", "beside", "locating"),
     ("packed_rings", "split", "packed", "asking"),
-    ("order_rules", "exposing"),
+    ("order_rules", "exposed"),
+    ("upper_half",),
+    ("exposing",),
     ("split_rules",),
     ("packed_rules", "split_driver", "packed_driver", "driver_asking"),
     ("split_driver_rules", "packed_driver_rules"),
@@ -34,7 +36,7 @@ LAYERS = (
     ("message_rules",),
     ("frontend_rules", "ring_state_rules"),
     ("queue_oracle", "driver_oracle", "message_oracle"),
-    ("oracle",),
+    ("oracle", "mirror"),
 )
 #: No clock, no randomness, no threads, no input or output in the oracles.
 IMPURE = frozenset(
@@ -43,7 +45,7 @@ IMPURE = frozenset(
 )
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
-    "choices draft encoding generate mutate phases pieces program reader shapes shrink simpler strategies".split()
+    "choices device_draws device_reader device_simpler draft encoding generate mutate phases pieces program reader shapes shrink simpler strategies words".split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
 AT_ONCE = frozenset({"click"})
