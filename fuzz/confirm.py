@@ -10,13 +10,17 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
-from fuzz import driver_side
+from fuzz import device_side, driver_side
 from fuzz.driver_queue import DriverQueue
 from fuzz.misspoken import judged
 from fuzz.program import Program, Supply
 from fuzz.shrink import shrink
-from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung, TargetMisspoke
+from fuzz.targets import (
+    Session, Target, TargetBroken, TargetDied, TargetError, TargetHung, TargetMisspoke,
+)
+from fuzz.targets.driver import DriverSession
 from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles.rules import Level, registry
 
@@ -33,7 +37,7 @@ class Runner:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.real = target.name.partition(":")[0] not in ("model", "model-vhost-user")
+        self.real = target.name.partition(":")[0] not in ("model", "model-vhost-user", "model-driver")
         self.late = ""
         self.late_verdict = CRASHED  # or HUNG
         self.trace_of_fault = ""
@@ -61,13 +65,21 @@ class Runner:
         return self._run(program, patient, salt, without, finish)
 
     def _run(self, program: Program, patient: bool, salt: int, without: frozenset[str], finish: bool) -> Outcome:
+        if (self.target.role == "driver") != (program.role == "device"):
+            sides = f"{self.target.name} is a {self.target.role}, and the program is for one where we are the {program.role}"
+            raise TargetError(f"{sides}: choose another target")
         session = self._open(without)
         self._remember(program)
         if isinstance(session, Outcome):
             return session
         try:
-            outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without,
-                                      unasked=self.unasked, audit=self.audit, queue=self.queue)  # fmt: skip
+            if self.target.role == "driver":
+                outcome = device_side.run(program, cast("DriverSession", session), without=without,
+                                          unasked=self.unasked)  # fmt: skip
+            else:
+                outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt,
+                                          without=without, unasked=self.unasked, audit=self.audit,
+                                          queue=self.queue)  # fmt: skip
         except TargetError:
             raise
         except Exception as error:  # a defect of ours, whatever it is: the program that shows it must not be lost
