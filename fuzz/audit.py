@@ -18,6 +18,7 @@ from oracles.trace import Exposed, Looked
 if TYPE_CHECKING:
     from fuzz.evidence import Evidence
 
+
 class OurFault(Exception):
     """Our driver broke a rule: the run ends here, and says nothing of the target."""
 

@@ -18,7 +18,13 @@ from fuzz.misspoken import judged
 from fuzz.program import Program, Supply
 from fuzz.shrink import shrink
 from fuzz.targets import (
-    Session, Target, TargetBroken, TargetDied, TargetError, TargetHung, TargetMisspoke,
+    Session,
+    Target,
+    TargetBroken,
+    TargetDied,
+    TargetError,
+    TargetHung,
+    TargetMisspoke,
 )
 from fuzz.targets.driver import DriverSession
 from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
@@ -66,8 +72,8 @@ class Runner:
 
     def _run(self, program: Program, patient: bool, salt: int, without: frozenset[str], finish: bool) -> Outcome:
         if (self.target.role == "driver") != (program.role == "device"):
-            sides = f"{self.target.name} is a {self.target.role}, and the program is for one where we are the {program.role}"
-            raise TargetError(f"{sides}: choose another target")
+            under_test = "a driver" if program.role == "device" else "a device"
+            raise TargetError(f"the program is for {under_test}, and {self.target.name} is a {self.target.role}")
         session = self._open(without)
         self._remember(program)
         if isinstance(session, Outcome):

@@ -103,7 +103,16 @@ class _Draft:
 
     def _phases(self) -> list[Callable[[], None]]:
         actions = self.limits.actions
-        phases = [self.one_round, self.full, self.full, self.to_the_end, self.sleepy, self.sleepy, self.half, self.words]
+        phases = [
+            self.one_round,
+            self.full,
+            self.full,
+            self.to_the_end,
+            self.sleepy,
+            self.sleepy,
+            self.half,
+            self.words,
+        ]
         phases += [self.again] if actions & {"reset", "queue_reset"} else []
         phases += [self.stop] if "restart" in actions else []
         return phases if "add" in actions else [self.served, self.served, self.words]

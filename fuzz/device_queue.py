@@ -236,7 +236,7 @@ class DeviceQueue:
         elif what == "jump" and isinstance(ring, split_rings.DeviceRing):
             ring.used = ring.used + value & 0xFFFF
             ring.publish()
-        elif what == "jump":
+        elif what == "jump" and isinstance(ring, packed_rings.DeviceRing):
             ring.advance(value % size, False)
             ring.use([oldest], 0)
         elif what == "again" and self._last is not None:

@@ -71,7 +71,7 @@ def run(
     except _GaveUp:
         said = session.words().strip()
         outcome.verdict = BROKEN
-        outcome.reason = "the driver gives up its queue, though the device kept every rule" + (f": {said}" if said else "")
+        outcome.reason = f"the driver gives up its queue, though the device kept every rule: {said or 'no word why'}"
     except _Lost:
         pass
     except TargetDied as died:
@@ -218,9 +218,8 @@ class Device:
         mode = step.mode
         quiet = self.session.callbacks("delayed" if mode == "delayed" else mode == "on")
         self._look()
-        if quiet and mode != "off":
-            self.sleeping, self.woken = True, False
-            self.feed(Answered("quiet" if mode == "on" else "delayed"))
+        self.sleeping, self.woken = quiet and mode != "off", False
+        self.feed(Answered("awake" if not self.sleeping else "quiet" if mode == "on" else "delayed"))
 
     def _use(self, step: Step) -> None:
         assert isinstance(step, Use)

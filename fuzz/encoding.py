@@ -27,7 +27,8 @@ from fuzz.program import (
     Supply,
     Suppress,
 )
-from fuzz.reader import HEADER, STEP_LINES, VERSION, Problem, Reader
+from fuzz.reader import HEADER, STEP_LINES, VERSION, Reader
+from fuzz.words import Problem
 from oracles import spec
 
 MAX_TEXT = 1 << 20  # characters of a file

@@ -1,4 +1,4 @@
-"""A test program: frozen data that says what we do, as the driver or as the device, and nothing about any target's state.
+"""A test program: frozen data that says what we do, as driver or as device, and nothing about any target's state.
 
 A whole program exists before any of it runs. A seed, Hypothesis, a fuzzer's bytes, a corpus file and
 a person all make the same thing. Knows the words of the specification; must not know targets.
@@ -137,7 +137,8 @@ class Kick:
 class Get:
     """Ask the driver for up to *count* buffers that came back.
 
-    *asleep*: only if it has a reason to look: a notification came since it said that nothing is there, or it did not say so.
+    *asleep*: only if it has a reason to look: a notification came since it said that nothing is there, or it did
+    not say so.
     """
 
     count: int = 1
@@ -157,7 +158,8 @@ class Use:
 
     *length*: bytes written to the last of them, and to each that has an element of its own; None: all that there
     are. *order*: oldest, reversed, youngest (under IN_ORDER always the oldest, in order). *singly*: each published by
-    itself. *junk*: what a batch skips in a split used ring is filled with other buffers' ids; NEXT in a packed used descriptor.
+    itself. *junk*: what a batch skips in a split used ring is filled with other buffers' ids; a packed used descriptor
+    has NEXT.
     """
 
     count: int = 1

@@ -15,6 +15,7 @@ from fuzz.targets import Target, TargetError
 from fuzz.trouble import UsageTrouble
 
 _OVER_SOCKET = "model-vhost-user"
+_DRIVER = "model-driver"
 _ADDRESSED = re.compile(r"(exec|vhost-user)(\[[^]]*\])?:", re.DOTALL)
 
 
@@ -41,6 +42,8 @@ def make(words: str, qemu: str = "") -> Target:
         raise UsageTrouble(f"--qemu names the QEMU of targets qemu:DEVICE; {words} is none")
     if words == "model" or words.startswith("model:"):
         return _model(words)
+    if words.partition(":")[0] == _DRIVER:
+        return _model_driver(words.partition(":")[2])
     if words.partition(":")[0] == _OVER_SOCKET:
         return _model_over_socket(words.partition(":")[2])
     if _ADDRESSED.match(words) or words in _presets():
@@ -83,6 +86,18 @@ def _model_over_socket(fault: str) -> Target:
     return cast("Target", ModelVhostUser(fault))
 
 
+def _model_driver(fault: str) -> Target:
+    from fuzz.targets.model_driver import ModelDriver
+    from fuzz.targets.model_driver.faults import FAULTS
+
+    if fault and fault not in FAULTS:
+        raise UsageTrouble(
+            f"{_DRIVER} has no fault {fault!r}; the nearest is {_closest(fault, FAULTS)!r} "
+            f"(vqfuzz targets lists all {len(FAULTS)})"
+        )
+    return cast("Target", ModelDriver(fault))
+
+
 def _presets() -> list[str]:
     from fuzz.targets.presets import PRESETS
 
@@ -96,7 +111,7 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    names = ["model", _OVER_SOCKET, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
+    names = ["model", _OVER_SOCKET, _DRIVER, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
     return _closest(words, names) if words in names else heads[head]
@@ -109,6 +124,8 @@ def known() -> Iterator[Known]:
     yield Known("model", "Python reference device, in this process: conforms, and is as awkward as is legal")
     yield Known("model:FAULT", "the same with a planted fault; they are listed below")
     yield Known(_OVER_SOCKET, "the same device as a vhost-user back-end, behind a socket and shared memory of its own")
+    yield Known(_DRIVER, "Python reference driver, in this process: we are the device; also model-driver:FAULT",
+                "driver")  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
     from fuzz.targets.qemu.target import PROGRAM

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from fuzz.device_simpler import PLAINEST, device_simpler, short, weight
 from fuzz.program import (
+    Add,
     Lever,
     Levers,
     Notify,
@@ -58,6 +60,9 @@ def measure(program: Program, levers: Levers = (), pulses: Levers = ()) -> tuple
             odd += 1 + step.size
         elif isinstance(step, Restart):
             waiting += 1
+        elif program.role == "device":
+            size, strange = weight(step)
+            numbers, odd = numbers + size, odd + strange
         elif isinstance(step, Lever):
             odd += ranks.get((step.name, step.value), 0) + (0 if step.name in events else place)  # levers stand first
     sizes = sum(queue.size for queue in program.queues)
@@ -108,6 +113,8 @@ def calm(step: Step) -> Step:
 
 def plainest(step: Step) -> list[Step]:
     """For a supply, buffers that are as plain as can be; for other steps nothing."""
+    if isinstance(step, Add):
+        return list(PLAINEST)
     if not isinstance(step, Supply) or step.request is not None:
         return []
     queue = step.queue
@@ -120,7 +127,7 @@ def ones(step: Step) -> Step:
         writable = (1,) * len(step.writable)
         answer = None if step.answer is None else min(step.answer, len(writable))
         return replace(step, readable=(1,) * len(step.readable), writable=writable, answer=answer)
-    return step
+    return short(step)
 
 
 def simpler(step: Step) -> Iterator[Step]:
@@ -146,6 +153,8 @@ def simpler(step: Step) -> Iterator[Step]:
         yield Reset()
         if step.size:
             yield QueueReset(0, step.queue)
+    else:
+        yield from device_simpler(step)
 
 
 def _simpler_supply(step: Supply) -> Iterator[Step]:
@@ -290,7 +299,7 @@ def tighter(program: Program) -> Iterator[Program]:
         return
     queues = (Queue(below[-1], program.queues[0].start),)
     for place, step in enumerate(program.steps):
-        if isinstance(step, Supply):
+        if isinstance(step, Supply | Add):
             yield replace(program, queues=queues, steps=program.steps[:place] + program.steps[place + 1 :])
 
 
@@ -305,6 +314,8 @@ def tidy(program: Program) -> Program:
             count = len(step.readable) + len(step.writable)
             if (count if step.indirect is None else step.indirect + 1) > largest[step.queue]:
                 continue
+        elif isinstance(step, Add) and len(step.readable) + len(step.writable) > largest[0]:
+            continue
         kept.append(step)
     return program if len(kept) == len(program.steps) else replace(program, steps=tuple(kept))
 

@@ -14,15 +14,16 @@ from oracles import spec
 from oracles.rules import Rule, registry
 
 
-def _of_target(rule: Rule) -> bool:
-    """Whether it binds what is fuzzed: a driver's rules bind ours, which is audited."""
-    return rule.subject not in ("driver", "front-end")
+def _of_target(rule: Rule, role: str) -> bool:
+    """Whether it binds what is fuzzed, which has this *role*: the other side's rules bind ours, which is audited."""
+    return rule.subject in ("driver", "both") if role == "driver" else rule.subject not in ("driver", "front-end")
 
 
 @dataclass(slots=True)
 class Tally:
     """What a campaign came to so far."""
 
+    role: str = "device"  # of what is fuzzed
     drawn: int = 0  # programs, of which some may be left out
     programs: int = 0  # run
     chains: int = 0
@@ -42,11 +43,12 @@ class Tally:
         if (layout, features) not in self.shapes:
             self.shapes.add((layout, features))
             wanted = features | (spec.RING_PACKED if layout == spec.PACKED else 0)
-            self.rules |= {rule.id for rule in registry().values() if _of_target(rule) and rule.bears(layout, wanted)}
+            ours = [rule for rule in registry().values() if _of_target(rule, self.role)]
+            self.rules |= {rule.id for rule in ours if rule.bears(layout, wanted)}
 
     def exercised(self) -> str:
         """How many of the rules that are checked bore on what ran."""
-        checked = sum(rule.status == "checked" and _of_target(rule) for rule in registry().values())
+        checked = sum(rule.status == "checked" and _of_target(rule, self.role) for rule in registry().values())
         return f"{len(self.rules)} of {checked} rules exercised"
 
     def code(self) -> int:

@@ -70,5 +70,3 @@ def options_of(words: Iterable[str], numbers: dict[str, tuple[int, int]], flags:
             mend = closest(word if not equals else name + "=", known) if known else "take it out"
             raise Problem(f"unknown word «{short(word)}»; {mend}")
     return found
-
-

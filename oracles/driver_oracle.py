@@ -37,7 +37,9 @@ from oracles.trace import (
     Supplied,
 )
 
-_PASSING = frozenset({"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun", "refused", "overlooked"})
+_PASSING = frozenset(
+    {"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun", "refused", "overlooked"}
+)
 """Moments after which a ring can be followed further, though the rule that names them was dropped."""
 
 

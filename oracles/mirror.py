@@ -46,7 +46,7 @@ class Mirror:
         if isinstance(observation, Started):
             if observation.cause != "restart":
                 self._serial = 0
-                self._words = bytes(4)
+            self._words = bytes(4)  # as at first; what the driver says now is told again
             return [observation, *self._changed()]
         if isinstance(observation, _SAME):
             return [observation]

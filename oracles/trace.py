@@ -184,7 +184,7 @@ class Returned(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The driver's upper half was asked to expose a buffer with elements of these lengths; what shows of it, follows."""
+    """The driver's upper half was asked to expose a buffer with elements of these lengths; what shows of it follows."""
 
     readable: tuple[int, ...] = ()
     writable: tuple[int, ...] = ()
@@ -195,7 +195,7 @@ class Answered(NamedTuple):
 
     *what*: refused (it takes no buffer of so many *elements* now), empty (none has come back that it did not hand up),
     quiet (notifications are enabled, and there is nothing to hand up), delayed (enabled, for when most have come
-    back): after the last two it looks again only when it is notified.
+    back), awake (it looks by itself): after quiet and delayed it looks again only when it is notified.
     """
 
     what: str

@@ -40,7 +40,7 @@ class UpperHalf:
         self.intended.append(told)
 
     def asked(self, told: Asked) -> None:
-        """The same where only the elements are known, and it is the driver's business how many descriptors they take."""
+        """The same where only the elements are known, and how many descriptors they take is the driver's business."""
         elements = len(told.readable) + len(told.writable)
         self.supplied(Supplied(0, 0, 0, sum(told.readable), sum(told.writable), direct=elements))
 

@@ -45,7 +45,8 @@ IMPURE = frozenset(
 )
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
-    "choices device_draws device_reader device_simpler draft encoding generate mutate phases pieces program reader shapes shrink simpler strategies words".split()
+    "choices device_draws device_reader device_simpler draft encoding generate mutate phases pieces program reader "
+    "shapes shrink simpler strategies words".split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
 AT_ONCE = frozenset({"click"})

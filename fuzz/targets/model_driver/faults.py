@@ -16,7 +16,8 @@ from oracles.trace import Extent
 
 SPLIT, PACKED, ON, OFF = (spec.SPLIT,), (spec.PACKED,), (True,), (False,)
 AVAIL, USED, NEXT = spec.DESC_F_AVAIL, spec.DESC_F_USED, spec.DESC_F_NEXT
-Split, Packed = split_rings.DriverRing, packed_rings.DriverRing
+Split = split_rings.DriverRing
+Packed = packed_rings.DriverRing
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,20 @@ def _one_of_a_skipped(upper: Upper, held: Held) -> None:
 
 
 def _as_many_as_entries(upper: Upper, held: Held) -> None:
-    upper.ring.reclaim(held.id, held.entries or held.slots)
+    ring, more = upper.ring, max(0, held.entries - 1)
+    ring.reclaim(held.id, held.slots + more)
+    if isinstance(ring, Packed):
+        ring.ids[:0] = range(len(ring.ids) + upper.size, len(ring.ids) + upper.size + more)
+    elif not upper.in_order:
+        ring.free.extend((held.id + place) % upper.size for place in range(1, more + 1))
 
 
 def _whatever_stands_there(upper: Upper) -> bool:
     return bool(upper.held)
+
+
+def _if_it_names_one(upper: Upper) -> tuple[Held, int] | None:
+    return Upper.next_named(upper) if upper.element()[0] in upper.held else None
 
 
 # -- resets ----------------------------------------------------------------------------------------------
@@ -134,9 +144,13 @@ def _stacked(upper: SplitUpper, held: Held) -> None:
 
 
 def _head_at_once(ring: Packed, position: int, data: bytes, flags: int, first: bool) -> None:
-    Packed.put(ring, position, data, flags, first)
     if first:
-        Packed.put(ring, position, data, flags, False)
+        ring.heads.append((position, flags))
+    Packed.put(ring, position, data, flags, False)
+
+
+def _nothing_left_to_do(ring: Packed, count: int) -> None:
+    del ring.heads[:count]
 
 
 def _with_flags(changed: Callable[[Packed, int, int, bool], int]) -> dict[str, object]:
@@ -160,6 +174,15 @@ def _keeps_id(ring: Packed, position: int, data: bytes, flags: int, first: bool)
     Packed.put(ring, position, data, flags, first)
 
 
+def _by_what_stands_there(upper: PackedUpper, held: Held, readable: int, table: Extent | None, address: int) -> None:
+    first = upper.packed.next
+    Upper.add(upper, held, readable, table, address)
+    last = upper.packed.descriptor + 16 * ((first + held.slots - 1) % upper.size)
+    del upper.held[held.id]
+    held.id = int.from_bytes(upper.packed.memory[last + 12 : last + 14], "little")
+    upper.held[held.id] = held
+
+
 _WALK = ("INO-DRV-WALK",)
 plant("a34", "packed, in order: takes the buffer that a used descriptor names, and one place of the ring for it",
       (*_WALK, "INO-P-DRV-ID"), PACKED, ON, next_in_order=_whom_the_element_names, move=_one_place)  # fmt: skip
@@ -168,11 +191,11 @@ plant("a35", "split, in order: reads a used element for each buffer, also for th
 plant("a36", "in order: frees one descriptor for a buffer that a batch skips, however many it took",
       ("VQ-DRV-ROOM",), in_order=ON, release=_one_of_a_skipped)  # fmt: skip
 plant("a38", "packed: the first descriptor of a list is available before the others", ("P-FIRST-LAST",), PACKED,
-      packed={"put": _head_at_once})  # fmt: skip
+      packed={"put": _head_at_once, "expose": _nothing_left_to_do})  # fmt: skip
 plant("a39", "packed: a list over the ring's end keeps the bits of the lap before", ("P-DRV-WRAP",), PACKED,
       packed=_with_flags(_bits_of_last_lap))  # fmt: skip
 plant("a40", "packed, in order: in the second lap the id is what the device left there",
-      ("INO-P-DRV-ID", *_WALK), PACKED, ON, packed={"put": _keeps_id})  # fmt: skip
+      ("INO-P-DRV-ID", *_WALK), PACKED, ON, packed={"put": _keeps_id}, add=_by_what_stands_there)  # fmt: skip
 plant("a41", "split, in order: the next free descriptor is kept over a reset", ("INO-S-DESC-SEQ",), SPLIT, ON,
       keep=_keeps_position)  # fmt: skip
 plant("a42", "in order: a batch that was half taken back is kept over a reset", _WALK, in_order=ON, keep=_keeps_batch)
@@ -182,9 +205,10 @@ plant("a44", "in order: enabling notifications overlooks a batch that was half t
 plant("a45", "packed: the first of two descriptors has no NEXT", ("P-LIST-NEXT",), PACKED,
       packed=_with_flags(lambda ring, position, flags, first: flags & ~NEXT if first else flags))  # fmt: skip
 plant("a46", "indirect: frees as many descriptors as the table has entries",
-      ("P-SPACE", "S-NEXT-FREE", "S-OUTSTANDING"), release=_as_many_as_entries)  # fmt: skip
+      ("S-NEXT-FREE", "P-SPACE", "S-OUTSTANDING", "VQ-DRV-WAKE", *_WALK, "INO-SKIP-LEN"),
+      release=_as_many_as_entries)  # fmt: skip
 plant("early", "takes back whatever a used element says, looking neither at idx nor at flags",
-      ("VQ-DRV-HANDED", *_WALK), pending=_whatever_stands_there)  # fmt: skip
+      ("VQ-DRV-HANDED",), in_order=OFF, pending=_whatever_stands_there, next_named=_if_it_names_one)  # fmt: skip
 plant("a37", "split, in order: descriptors come from a stack of free ones", ("INO-S-DESC-SEQ",), SPLIT, ON,
       release=_stacked)  # fmt: skip
 FAULTS["a37"].kinds[0].kind = _Stack

@@ -110,11 +110,11 @@ class Upper:
         if self.batch is None:
             self.batch = self.element()
         id_, length = self.batch
-        if id_ not in self.held:
+        if all(held.id != id_ for held in self.fifo):
             self.broken = f"used id {id_} is of no buffer"
             return None
         held = self.fifo.popleft()
-        del self.held[held.id]
+        self.held.pop(held.id, None)
         if held.id != id_:
             return held, held.writable  # skipped by the batch: written completely
         self.batch = None
