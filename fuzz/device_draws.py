@@ -115,7 +115,7 @@ class _Draft:
         ]
         phases += [self.again] if actions & {"reset", "queue_reset"} else []
         phases += [self.stop] if "restart" in actions else []
-        return phases if "add" in actions else [self.served, self.served, self.words]
+        return phases if "passive" not in actions else [self.served, self.served, self.words]
 
     # -- pieces
 
@@ -249,7 +249,7 @@ class _Draft:
         """Of each kind of step, and of each number, all are equally likely."""
         integer, size = self.integer, self.size
         kinds: tuple[type, ...] = (Add, Add, Add, Kick, Get, Get, Callbacks, Use, Use, Use, Call, Suppress)
-        kinds = kinds if "add" in self.limits.actions else (Use, Call, Suppress)
+        kinds = kinds if "passive" not in self.limits.actions else (Use, Call, Suppress)
         chances = (("reset", Reset), ("queue_reset", QueueReset), ("restart", Restart))
         kinds += tuple(kind for action, kind in chances if action in self.limits.actions)
         kind = kinds[integer(0, len(kinds) - 1)]

@@ -180,6 +180,8 @@ class Device:
 
     def _add(self, step: Step) -> None:
         assert isinstance(step, Add)
+        if len(step.readable) + len(step.writable) > self.session.queue.size:
+            return  # that would be the upper half's fault
         self.feed(Asked(step.readable, step.writable))
         token = self.session.add(step.readable, step.writable)
         if token is None:

@@ -129,6 +129,7 @@ class SplitFollower(Follower):
 
     def begin(self) -> list[Situation]:
         """Used ring flags must have been 0 from the start (2.7.10.1)."""
+        self.stored_to.clear()  # what is there at first was not stored to be available
         if not self.device[0] | self.device[1] << 8 or self.exact:
             return []
         one = self.situation("begun")

@@ -38,7 +38,8 @@ class DriverSession(Protocol):
     def add(self, readable: Sequence[int], writable: Sequence[int]) -> int | None:
         """Ask for a buffer with elements of these lengths in bytes: its token, or None if the driver refuses it.
 
-        Tokens count up from 0 over the whole session. A driver refuses when the ring is full, or it is broken.
+        Tokens count up from 0 over the whole session. A driver refuses when the ring is full, or it is broken. It must
+        not be asked for more elements than the virtqueue has entries (2.7.5.3.1): that would be the upper half's fault.
         """
         ...
 
@@ -99,7 +100,7 @@ class DriverTarget(Protocol):
 
     @property
     def starts(self) -> int:
-        """How often the process with the driver was started: sessions of the same start may leave each other something."""
+        """How often the process was started: sessions of the same start may leave each other something."""
         ...
 
     def restart(self) -> None:
