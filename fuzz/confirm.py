@@ -80,8 +80,8 @@ class Runner:
             return session
         try:
             if self.target.role == "driver":
-                outcome = device_side.run(program, cast("DriverSession", session), without=without,
-                                          unasked=self.unasked)  # fmt: skip
+                outcome = device_side.run(program, cast("DriverSession", session), patient=patient,
+                                          without=without, unasked=self.unasked)  # fmt: skip
             else:
                 outcome = driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt,
                                           without=without, unasked=self.unasked, audit=self.audit,

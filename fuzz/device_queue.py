@@ -6,6 +6,7 @@ knows; it is asked, so that both have the same books.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Union
@@ -34,6 +35,7 @@ class DeviceQueue:
         self.oracle = oracle
         self.feed = feed
         self.logging = logging
+        self.live = bool(getattr(session, "live", False))  # the driver runs by itself
         self.memory = session.memory
         self.words = session.memory.cast("H")
         self.ring: Ring
@@ -104,8 +106,10 @@ class DeviceQueue:
         """See what the driver exposes."""
         if not self.oracle.live:
             return
+        if self.live:
+            self.session.kick()  # what it has to say, and whether it lives
         if not self.logging:
-            for seen in found(self.follower, self.memory, self.session.address):
+            for seen in found(self.follower, self.memory, self.session.address, self.live):
                 self.feed(seen)
         self.feed(Looked(waited, self.logging))
         if self.oracle.live:
@@ -120,6 +124,14 @@ class DeviceQueue:
         for id_ in ids:
             if self.waiting:
                 self.ids[self.waiting.popleft()] = id_
+
+    def expect(self, count: int, seconds: float) -> bool:
+        """Look until *count* buffers are there to be used, or the time is over; whether there are any."""
+        deadline = time.monotonic() + seconds
+        while self.oracle.live and len(self.follower.outstanding) < count and time.monotonic() < deadline:
+            time.sleep(0.0005)
+            self.look()
+        return bool(self.oracle.live and self.follower.outstanding)
 
     def fetch(self, most: int) -> None:
         """Fetch what is available, until there are so many that were not used."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from fuzz.audit import OurFault
 from fuzz.device_queue import UNKNOWN, DeviceQueue
 from fuzz.evidence import Broken
+from fuzz.looking import Undecided
 from fuzz.program import (
     Add,
     Call,
@@ -29,12 +30,17 @@ from fuzz.program import (
 )
 from fuzz.targets import TargetDied, TargetHung
 from fuzz.targets.driver import DriverSession
-from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, VIOLATES, Outcome
+from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
 from oracles.mirror import Mirror
 from oracles.oracle import Oracle
 from oracles.trace import Answered, Asked, Exposed, Idle, Notified, Observation, Resetting, Returned, Scanned
+
+PATIENCE = 2.0
+"""Seconds after which it is undecided whether a driver that runs by itself exposes something; patient: ten times."""
+QUICK = 0.02
+"""Seconds for which it is waited for as many buffers as a step wants."""
 
 
 class _GaveUp(Exception):
@@ -49,16 +55,18 @@ def run(
     program: Program,
     session: DriverSession,
     *,
+    patient: bool = False,
     without: frozenset[str] = frozenset(),
     unasked: frozenset[str] = frozenset(),
     begun: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything that the driver does.
 
-    *without*, *unasked*: rules of drivers that are dropped, or don't bind. *begun*: called with the number of each
-    step that begins, from 1, and with one more when none is left.
+    *patient*: ten times as long is waited for a driver that runs by itself. *without*, *unasked*: rules of drivers
+    that are dropped, or don't bind. *begun*: called with the number of each step that begins, from 1, and with one
+    more when none is left.
     """
-    device = Device(program, session, DriverOracle(without, unasked))
+    device = Device(program, session, DriverOracle(without, unasked), patient)
     device.begun = begun
     outcome = device.outcome
     try:
@@ -72,6 +80,8 @@ def run(
         said = session.words().strip()
         outcome.verdict = BROKEN
         outcome.reason = f"the driver gives up its queue, though the device kept every rule: {said or 'no word why'}"
+    except Undecided as undecided:
+        outcome.verdict, outcome.reason = UNDECIDED, str(undecided)
     except _Lost:
         pass
     except TargetDied as died:
@@ -86,7 +96,7 @@ def run(
 class Device:
     """One execution."""
 
-    def __init__(self, program: Program, session: DriverSession, judge: DriverOracle) -> None:
+    def __init__(self, program: Program, session: DriverSession, judge: DriverOracle, patient: bool) -> None:
         self.program = program
         self.session = session
         self.outcome = Outcome()
@@ -99,6 +109,7 @@ class Device:
         self.mirror = Mirror(self.oracle)
         self.ours = Oracle()
         self.hostile = False
+        self.patience = PATIENCE * (10 if patient else 1)
         self.woken = False  # a notification came since the driver said that nothing is there
         self.sleeping = False
         listen = getattr(session, "listen", None)  # our own driver shows its stores
@@ -226,6 +237,10 @@ class Device:
     def _use(self, step: Step) -> None:
         assert isinstance(step, Use)
         self._look()
+        if self.queue.live and not self.hostile:
+            wanted = min(step.count, self.session.queue.size)
+            if not self.queue.expect(wanted, QUICK) and not self.queue.expect(1, self.patience):
+                raise Undecided(f"the driver exposed nothing in {self.patience:g} s")
         self.queue.use(step)
 
     def _call(self, step: Step) -> None:

@@ -18,17 +18,26 @@ NEXT, INDIRECT = spec.DESC_F_NEXT, spec.DESC_F_INDIRECT
 _unpack = spec.DESCRIPTOR.unpack_from
 
 
-def found(follower: Follower, memory: memoryview, address: int) -> Iterator[Exposed]:
-    """All that changed in *memory*, offset 0 of which the driver calls *address*."""
+def found(follower: Follower, memory: memoryview, address: int, live: bool = False) -> Iterator[Exposed]:
+    """All that changed in *memory*, offset 0 of which the driver calls *address*.
+
+    *live*: the driver runs meanwhile, so that only what was published before the look began is certain.
+    """
     places = [start - address for start, _ in follower.areas()]
-    yield from _tables(follower, memory, address, places)
     if isinstance(follower, SplitFollower):
+        idx = memory[places[1] + 2 : places[1] + 4].tobytes()  # before all that it publishes
+        yield from _tables(follower, memory, address, _new_split(follower, memory, places, idx))
         yield from _descriptors(follower, memory, places[0], range(follower.size))
-        yield from _available(follower, memory, places[1])
+        yield from _available(follower, memory, places[1], idx)
     else:
         assert isinstance(follower, PackedFollower)
         size, begin = follower.size, follower.next
-        yield from _descriptors(follower, memory, places[0], ((begin - 1 - back) % size for back in range(size)))
+        tables, taken = _new_packed(follower, memory, places[0])
+        yield from _tables(follower, memory, address, tables)
+        order: Iterator[int] = ((begin - 1 - back) % size for back in range(size))
+        if live:
+            order = (slot for slot in order if (slot - begin) % size < taken or follower.owner[slot] is not None)
+        yield from _descriptors(follower, memory, places[0], order)
         yield from _words(follower, memory, 1, places[1], (0, len(follower.driver)))
     yield from _words(follower, memory, 2, places[2], (0, len(follower.device)))
 
@@ -58,23 +67,21 @@ def _descriptors(follower: Follower, memory: memoryview, place: int, slots: Iter
             yield Exposed(start + at, read[at : at + 16])
 
 
-def _available(follower: SplitFollower, memory: memoryview, place: int) -> Iterator[Exposed]:
+def _available(follower: SplitFollower, memory: memoryview, place: int, idx: bytes) -> Iterator[Exposed]:
     """The available ring's flags and event, its entries, and its idx last."""
     end = 4 + 2 * follower.size
     yield from _words(follower, memory, 1, place, (0, 2))
     yield from _words(follower, memory, 1, place, (end, len(follower.driver)))
     yield from _words(follower, memory, 1, place, (4, end))
-    yield from _words(follower, memory, 1, place, (2, 4))
+    start, copy = follower.areas()[1]
+    if idx != copy[2:4]:
+        yield Exposed(start + 2, idx)
 
 
-def _tables(follower: Follower, memory: memoryview, address: int, places: list[int]) -> Iterator[Exposed]:
+def _tables(follower: Follower, memory: memoryview, address: int, fresh: list[tuple[int, int]]) -> Iterator[Exposed]:
     """Indirect tables of what is about to be found exposed, and those of exposed buffers that changed."""
     tables = [chain.table for chain in follower.outstanding.values() if chain.table[1]]
-    if isinstance(follower, SplitFollower):
-        tables += _new_split(follower, memory, places)
-    elif isinstance(follower, PackedFollower):
-        tables += _new_packed(follower, memory, places[0])
-    for where, length in tables:
+    for where, length in (*tables, *fresh):
         at = where - address
         if length >= 16 and 0 <= at <= len(memory) - length:
             data = memory[at : at + length].tobytes()
@@ -82,10 +89,10 @@ def _tables(follower: Follower, memory: memoryview, address: int, places: list[i
                 yield Exposed(where, data)
 
 
-def _new_split(follower: SplitFollower, memory: memoryview, places: list[int]) -> list[tuple[int, int]]:
+def _new_split(follower: SplitFollower, memory: memoryview, places: list[int], idx: bytes) -> list[tuple[int, int]]:
+    """(address, bytes) of the tables of chains that *idx* publishes."""
     size, tables = follower.size, []
-    idx = int.from_bytes(memory[places[1] + 2 : places[1] + 4], "little")
-    for step in range(min((idx - follower.idx) & 0xFFFF, size)):
+    for step in range(min((int.from_bytes(idx, "little") - follower.idx) & 0xFFFF, size)):
         entry = places[1] + 4 + 2 * ((follower.idx + step) % size)
         index = int.from_bytes(memory[entry : entry + 2], "little")
         for _ in range(size):
@@ -99,16 +106,21 @@ def _new_split(follower: SplitFollower, memory: memoryview, places: list[int]) -
     return tables
 
 
-def _new_packed(follower: PackedFollower, memory: memoryview, place: int) -> list[tuple[int, int]]:
+def _new_packed(follower: PackedFollower, memory: memoryview, place: int) -> tuple[list[tuple[int, int]], int]:
+    """(address, bytes) of the tables of lists that are available now, and how many descriptors the lists take."""
     tables, position, wrap = [], follower.next, follower.wrap
     both = spec.DESC_F_AVAIL | spec.DESC_F_USED
+    inside = False  # a list whose first descriptor is available
+    taken = 0
     for _ in range(follower.size):
         where, length, _, flags = _unpack(memory, place + 16 * position)
-        if flags & both != (spec.DESC_F_AVAIL if wrap else spec.DESC_F_USED):
+        if not inside and flags & both != (spec.DESC_F_AVAIL if wrap else spec.DESC_F_USED):
             break
+        inside = bool(flags & NEXT)
+        taken += 1
         if flags & INDIRECT:
             tables.append((where, length))
         position += 1
         if position == follower.size:
             position, wrap = 0, wrap ^ 1
-    return tables
+    return tables, taken
