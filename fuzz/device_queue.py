@@ -60,6 +60,8 @@ class DeviceQueue:
         """The driver set the queue up."""
         session, config = self.session, self.session.queue
         address = session.address
+        self.memory = session.memory
+        self.words = session.memory.cast("H")
         split = not session.features & spec.RING_PACKED
         kind = split_rings.DeviceRing if split else packed_rings.DeviceRing
         places = (config.descriptor, config.driver, config.device)
@@ -135,6 +137,8 @@ class DeviceQueue:
 
     def fetch(self, most: int) -> None:
         """Fetch what is available, until there are so many that were not used."""
+        if self.live:
+            most = min(most, len(self.follower.outstanding))  # nothing that the last look did not show
         while len(self.fetched) < most and self.ring.waiting():
             chain = self.ring.fetch()
             if chain is None:

@@ -16,6 +16,7 @@ from fuzz.trouble import UsageTrouble
 
 _OVER_SOCKET = "model-vhost-user"
 _DRIVER = "model-driver"
+_DPDK_DRIVER = "dpdk-virtio-user"
 _ADDRESSED = re.compile(r"(exec|vhost-user)(\[[^]]*\])?:", re.DOTALL)
 
 
@@ -44,6 +45,10 @@ def make(words: str, qemu: str = "") -> Target:
         return _model(words)
     if words.partition(":")[0] == _DRIVER:
         return _model_driver(words.partition(":")[2])
+    if words == _DPDK_DRIVER:
+        from fuzz.targets.dpdk_virtio_user import DpdkVirtioUser
+
+        return cast("Target", DpdkVirtioUser())
     if words.partition(":")[0] == _OVER_SOCKET:
         return _model_over_socket(words.partition(":")[2])
     if _ADDRESSED.match(words) or words in _presets():
@@ -111,7 +116,8 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    names = ["model", _OVER_SOCKET, _DRIVER, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
+    ours = ["model", _OVER_SOCKET, _DRIVER, _DPDK_DRIVER]
+    names = [*ours, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
     return _closest(words, names) if words in names else heads[head]
@@ -126,6 +132,11 @@ def known() -> Iterator[Known]:
     yield Known(_OVER_SOCKET, "the same device as a vhost-user back-end, behind a socket and shared memory of its own")
     yield Known(_DRIVER, "Python reference driver, in this process: we are the device; also model-driver:FAULT",
                 "driver")  # fmt: skip
+    from fuzz.targets.dpdk_virtio_user import available as has_testpmd
+
+    missing = "" if has_testpmd() else "dpdk-testpmd is not installed (Debian: dpdk-dev)"
+    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd, which sends as fast as we use its buffers; "
+                "VQFUZZ_DPDK_TESTPMD names another testpmd", "driver", missing)  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
     from fuzz.targets.qemu.target import PROGRAM

@@ -15,13 +15,16 @@ from fuzz.generate import nth
 from fuzz.program import Add, Misuse, Program, Use
 from fuzz.proof import driver_targets
 from fuzz.proof.table import prove
+from fuzz.regarding import found
 from fuzz.targets import TargetError
+from fuzz.targets.dpdk_virtio_user import DpdkVirtioUser
 from fuzz.targets.model import Model
 from fuzz.targets.model_driver import ModelDriver, ModelDriverSession
 from fuzz.targets.model_driver.faults import FAULTS
 from fuzz.verdict import BROKEN, CONFORMS, CRASHED, OUR_FAULT, VIOLATES, Outcome
-from oracles import packed_rings, split_rings
+from oracles import packed_rings, spec, split_rings
 from oracles.driver_oracle import judge_driver
+from oracles.packed_driver import PackedFollower
 from oracles.trace import Called, Started
 from oracles.trace import dump as dump_trace
 from oracles.trace import load as load_trace
@@ -294,3 +297,46 @@ def test_the_reference_driver_is_listed_and_asked(cli):
     assert probed.returncode == 0
     assert "role             driver" in probed.stdout
     assert "no fault 'a99'" in cli("fuzz", "model-driver:a99").stderr
+
+
+# -- DPDK's driver
+
+
+@pytest.mark.target("dpdk-testpmd")
+@pytest.mark.parametrize("layout", ["split", "packed"])
+@pytest.mark.parametrize("in_order", ["", " in_order"])
+def test_dpdk_sends_as_fast_as_its_buffers_are_used(layout, in_order):
+    target = DpdkVirtioUser()
+    text = f"virtqueue-program 1\nrole device\nqueue {layout} 64\nfeatures version_1{in_order}\n"
+    outcome = Runner(target).run(
+        load(f"{text}use 4\ncall\n{'use 64' + chr(10)}use 16 junk\nuse 3 singly\ncall force\n")
+    )
+    assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+    assert outcome.chains >= 4 + 3 + 2
+    assert target.starts == 1
+    assert "DPDK" in target.describe()["version"]
+
+
+@pytest.mark.target("dpdk-testpmd")
+def test_dpdk_is_fuzzed_with_our_steps_alone(cli, tmp_path):
+    options = ("--seed", "1", "--runs", "3", "--layout", "packed", "--in-order", "on", "--out", str(tmp_path))
+    done = cli("fuzz", "dpdk-virtio-user", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no violation" in done.stdout
+
+
+def test_a_testpmd_that_ends_at_once_is_no_verdict(monkeypatch):
+    monkeypatch.setenv("VQFUZZ_DPDK_TESTPMD", "false")
+    with pytest.raises(TargetError, match="testpmd ended before it connected: exit status 1"):
+        Runner(DpdkVirtioUser()).run(of("use 1\n"))
+
+
+def test_what_may_be_torn_is_left_for_the_next_look():
+    """A packed list behind the one that is available: its head is stored, and its second descriptor may not be."""
+    follower = PackedFollower(Started("packed", 4, 1 << 34, 0x1000, 0x1040, 0x1044, (0x1000, 0x100), 1 << 15, 1 << 15))
+    memory = memoryview(bytearray(0x100))
+    memory[0:16] = spec.DESCRIPTOR.pack(0x2000, 8, 0, 0x80)
+    memory[32:48] = spec.DESCRIPTOR.pack(0x2000, 8, 0, 0x80)  # not in a row with the first
+    addresses = [seen.address for seen in found(follower, memory, 0x1000, live=True)]
+    assert addresses == [0x1000]
+    assert [seen.address for seen in found(follower, memory, 0x1000)] == [0x1020, 0x1000]
