@@ -308,9 +308,7 @@ def test_the_reference_driver_is_listed_and_asked(cli):
 def test_dpdk_sends_as_fast_as_its_buffers_are_used(layout, in_order):
     target = DpdkVirtioUser()
     text = f"virtqueue-program 1\nrole device\nqueue {layout} 64\nfeatures version_1{in_order}\n"
-    outcome = Runner(target).run(
-        load(f"{text}use 4\ncall\n{'use 64' + chr(10)}use 16 junk\nuse 3 singly\ncall force\n")
-    )
+    outcome = Runner(target).run(load(f"{text}use 4\ncall\nuse 64\nuse 16 junk\nuse 3 singly\ncall force\n"))
     assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
     assert outcome.chains >= 4 + 3 + 2
     assert target.starts == 1
