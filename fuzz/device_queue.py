@@ -38,6 +38,9 @@ class DeviceQueue:
         self.live = bool(getattr(session, "live", False))  # the driver runs by itself
         self.memory = session.memory
         self.words = session.memory.cast("H")
+        #: what each device-writable part begins with, and how much is written at least, where we are of some class
+        self.prefix = bytes(getattr(session, "prefix", b""))
+        self.least = int(getattr(session, "least", 0))
         self.ring: Ring
         self.fetched: deque[tuple[int, Chain]] = deque()  # (serial number, buffer) that were fetched and not used
         self.wrote: dict[int, int] = {}  # serial number to bytes written
@@ -110,10 +113,13 @@ class DeviceQueue:
             return
         if self.live:
             self.session.kick()  # what it has to say, and whether it lives
+        news = not self.live or not self.follower.begun
         if not self.logging:
             for seen in found(self.follower, self.memory, self.session.address, self.live):
                 self.feed(seen)
-        self.feed(Looked(waited, self.logging))
+                news = True
+        if news:
+            self.feed(Looked(waited, self.logging))
         if self.oracle.live:
             self._name_tokens()
 
@@ -158,14 +164,15 @@ class DeviceQueue:
     def write(self, number: int, chain: Chain, length: int | None) -> int:
         """Write so many bytes to the buffer, or all that it has room for; how many."""
         capacity = sum(size for _, size in chain.writable)
-        left = capacity if length is None else min(length, capacity)
-        self.wrote[number] = written = left
-        fill = bytes([1 + number % 127])
+        written = capacity if length is None else min(max(length, self.least), capacity)
+        self.wrote[number] = written
+        data = (self.prefix + bytes([1 + number % 127]) * written)[:written]
+        done = 0
         for address, size in chain.writable:
-            part, at = min(size, left), address - self.session.address
+            part, at = min(size, written - done), address - self.session.address
             if part and 0 <= at <= len(self.memory) - part:
-                self.memory[at : at + part] = fill * part
-            left -= part
+                self.memory[at : at + part] = data[done : done + part]
+            done += part
         return written
 
     def use(self, step: Use) -> None:

@@ -45,10 +45,10 @@ def make(words: str, qemu: str = "") -> Target:
         return _model(words)
     if words.partition(":")[0] == _DRIVER:
         return _model_driver(words.partition(":")[2])
-    if words == _DPDK_DRIVER:
+    if words.partition(":")[0] == _DPDK_DRIVER:
         from fuzz.targets.dpdk_virtio_user import DpdkVirtioUser
 
-        return cast("Target", DpdkVirtioUser())
+        return cast("Target", DpdkVirtioUser(words.partition(":")[2]))
     if words.partition(":")[0] == _OVER_SOCKET:
         return _model_over_socket(words.partition(":")[2])
     if _ADDRESSED.match(words) or words in _presets():
@@ -135,8 +135,8 @@ def known() -> Iterator[Known]:
     from fuzz.targets.dpdk_virtio_user import available as has_testpmd
 
     missing = "" if has_testpmd() else "dpdk-testpmd is not installed (Debian: dpdk-dev)"
-    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd, which sends as fast as we use its buffers; "
-                "VQFUZZ_DPDK_TESTPMD names another testpmd", "driver", missing)  # fmt: skip
+    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd: it sends as fast as we use its buffers, or with :rx "
+                "receives; VQFUZZ_DPDK_TESTPMD names another testpmd", "driver", missing)  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
     from fuzz.targets.qemu.target import PROGRAM

@@ -303,10 +303,19 @@ def test_the_reference_driver_is_listed_and_asked(cli):
 
 
 @pytest.mark.target("dpdk-testpmd")
-@pytest.mark.parametrize("layout", ["split", "packed"])
-@pytest.mark.parametrize("in_order", ["", " in_order"])
-def test_dpdk_sends_as_fast_as_its_buffers_are_used(layout, in_order):
-    target = DpdkVirtioUser()
+@pytest.mark.parametrize(
+    ("layout", "way", "in_order"),
+    [
+        ("split", "", ""),
+        ("split", "", " in_order"),
+        ("packed", "", ""),
+        ("packed", "", " in_order"),
+        ("split", "rx", " in_order"),
+        ("packed", "rx", ""),
+    ],
+)
+def test_dpdk_sends_and_receives_as_its_buffers_are_used(layout, way, in_order):
+    target = DpdkVirtioUser(way)
     text = f"virtqueue-program 1\nrole device\nqueue {layout} 64\nfeatures version_1{in_order}\n"
     outcome = Runner(target).run(load(f"{text}use 4\ncall\nuse 64\nuse 16 junk\nuse 3 singly\ncall force\n"))
     assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
@@ -321,6 +330,12 @@ def test_dpdk_is_fuzzed_with_our_steps_alone(cli, tmp_path):
     done = cli("fuzz", "dpdk-virtio-user", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no violation" in done.stdout
+
+
+def test_only_ways_that_there_are(cli):
+    done = cli("fuzz", "dpdk-virtio-user:tx", "--runs", "1")
+    assert done.returncode == 3
+    assert "there is no 'tx'" in done.stderr
 
 
 def test_a_testpmd_that_ends_at_once_is_no_verdict(monkeypatch):

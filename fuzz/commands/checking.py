@@ -34,7 +34,7 @@ def command(target: str, select: tuple[str, ...], version: str, strict: bool, se
     finds.check(out)
     with opened(target, qemu) as made:
         if made.role == "driver":
-            raise UsageTrouble(f"check judges devices, and {target} is a driver: vqfuzz fuzz {quote(target)} judges that")
+            raise UsageTrouble(f"check judges devices, and {target} is a driver: use vqfuzz fuzz {quote(target)}")
         status = Status()
         checker = Checker(made, settings, status.show)
         if listing:

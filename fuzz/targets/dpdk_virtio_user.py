@@ -1,8 +1,8 @@
 """DPDK's virtio driver (virtio-user) under testpmd as a driver under test: we are its vhost-user back-end.
 
-It connects to our socket, sets up its rings, and from then on transmits as fast as we use its buffers; nobody can ask
-its upper half for anything, so programs for it are our own steps only. One process for each program. Knows testpmd
-and the set-up of a connection; must not judge.
+It connects to our socket, sets up its rings, and from then on sends as fast as we use its buffers, or receives as many
+frames as we put into them. Nobody can ask its upper half for anything, so programs for it are our own steps only. One
+process for each program. Knows testpmd and the set-up of a connection; must not judge.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from oracles.trace import Extent
 NAME = "dpdk-virtio-user"
 VARIABLE = "VQFUZZ_DPDK_TESTPMD"
 PROGRAM = "dpdk-testpmd"
-_TRANSMIT = 1  # the queue whose buffers we use: frames that testpmd sends
+_QUEUES = {"": 1, "rx": 0}  # whose buffers we use: frames that testpmd sends, or room for those that it gets
+_HEADER = bytes(10) + b"\1\0"  # of a frame: one buffer, and nothing to be said of it (5.1.6)
+_LEAST = len(_HEADER) + 60  # bytes of a frame with its header
 _RX_MRG = 1 << 15  # VIRTIO_NET_F_MRG_RXBUF
 _OFFERED = spec.VERSION_1 | spec.RING_PACKED | spec.IN_ORDER
 _STARTING = 30.0  # seconds that testpmd may take to set its rings up
@@ -50,6 +52,7 @@ class _Served(Backend):
     """The back-end's end of the connection, whose rings nobody serves but the program."""
 
     offered = _OFFERED | vu.PROTOCOL_FEATURES | _RX_MRG
+    used = 1  # the queue that the program is about
 
     def get_features(self, payload: bytes, descriptors: list[int]) -> bytes | None:
         """What the program wants, no more."""
@@ -68,7 +71,7 @@ class _Served(Backend):
 
     def ready(self) -> bool:
         """Whether the rings are set up, and the driver is done (3.1.1)."""
-        ring = self.rings[_TRANSMIT]
+        ring = self.rings[self.used]
         return ring.started and ring.enabled and bool(self.status & 4) and bool(ring.size)
 
 
@@ -86,6 +89,8 @@ class DpdkSession:
         self.queue = QueueConfig(0, 0, 0, 0)
         self._process: Process | None = None
         self._backend: _Served | None = None
+        self._number = _QUEUES[target.way]
+        self.prefix, self.least = (_HEADER, _LEAST) if target.way else (b"", 0)
 
     def start(self, features: int, size: int) -> int:
         """Start testpmd with these features and this size, and serve its set-up to the end."""
@@ -122,6 +127,7 @@ class DpdkSession:
                 continue
             connection.setblocking(True)
             self._backend = _Served(connection, queues=2)
+            self._backend.used = self._number
             return
 
     def _pump(self, deadline: float) -> None:
@@ -139,7 +145,7 @@ class DpdkSession:
         """Where the rings are."""
         backend = self._backend
         assert backend is not None
-        ring = backend.rings[_TRANSMIT]
+        ring = backend.rings[self._number]
         regions = [backend.regions.by_user(address) for address in ring.addresses[:3]]
         region = regions[0]
         if region is None or any(one is not region for one in regions):
@@ -176,7 +182,7 @@ class DpdkSession:
     def interrupt(self) -> bool:
         """Signal its call descriptor."""
         assert self._backend is not None
-        ring = self._backend.rings[_TRANSMIT]
+        ring = self._backend.rings[self._number]
         if ring.call >= 0:
             with suppress(OSError):
                 os.write(ring.call, (1).to_bytes(8, "little"))
@@ -223,9 +229,8 @@ class DpdkSession:
 
 
 class DpdkVirtioUser:
-    """The target ``dpdk-virtio-user``."""
+    """The target ``dpdk-virtio-user``, or ``dpdk-virtio-user:rx``, which receives (*way*) instead of sending."""
 
-    name = NAME
     role = "driver"
     limits = Limits(
         role="device",
@@ -233,11 +238,15 @@ class DpdkVirtioUser:
         split_sizes=(64, 256),
         packed_sizes=(64, 256),
         actions=frozenset({"passive"}),
-        longest_element=1,
+        longest_element=1500,
         steps=60,
     )
 
-    def __init__(self) -> None:
+    def __init__(self, way: str = "") -> None:
+        if way not in _QUEUES:
+            raise TargetError(f"{NAME} either sends, or receives as {NAME}:rx; there is no {way!r}")
+        self.name = f"{NAME}:{way}" if way else NAME
+        self.way = way
         self.starts = 0
         self.said = ""
         self._command = ""
@@ -250,7 +259,7 @@ class DpdkVirtioUser:
             *program(), "--lcores=0@(0-1),1@(0-1)", "--no-pci", "--no-huge", "-m", _MEMORY, "--no-telemetry", "-v",
             f"--file-prefix=vqfuzz{os.getpid()}x{self.starts}",
             f"--vdev={device},in_order={in_order},packed_vq={packed}", "--", "-i", "--no-mlockall",
-            "--total-num-mbufs=8192", "--forward-mode=txonly", "--auto-start",
+            "--total-num-mbufs=8192", f"--forward-mode={'rxonly' if self.way else 'txonly'}", "--auto-start",
         ]  # fmt: skip
         process = Process(words, {"RUNTIME_DIRECTORY": "{folder}"})
         self._command = process.command
