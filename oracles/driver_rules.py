@@ -123,8 +123,8 @@ def _used_next(one: Situation) -> str | None:
     chain, told = one.chain, one.returned
     if chain is None or told is None or one.layout != spec.PACKED or not chain.used_flags & spec.DESC_F_NEXT:
         return None
-    if told.id != chain.buffer.id:
-        return None  # another buffer altogether: that has nothing to do with flags
+    if told.id != chain.buffer.id or chain.buffer.length is None:
+        return None  # another buffer altogether, or one that the descriptor does not name: flags have no part in it
     return f"{_mismatch(one)}; the used descriptor carries NEXT, which has no meaning there"
 
 

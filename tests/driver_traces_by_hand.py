@@ -168,6 +168,8 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("INO-S-DESC-SEQ", [*split(O), *two(), *one(1, 1)], [*split(O), *two(), *one(2, 1)]),
     ("INO-S-DESC-SEQ", [*split(O), *one(), Resetting("device"), *begun("split", O, cause="reset"), *LOOK, *one(1)],
      [*split(O), *one(), Resetting("device"), *begun("split", O, cause="reset"), *LOOK, *one()]),
+    ("INO-S-DESC-SEQ", [*split(O), d(3, NEXT, 0), d(0), head(0, 3), at(1), *LOOK],
+     [*split(O), d(0, NEXT, 1), d(1), head(0, 0), at(1), *LOOK]),
     ("S-NEXT-FREE", [*split(), *two(), d(2, NEXT, 1), head(1, 2), at(2)],
      [*split(), *two(), d(2, NEXT, 3), head(1, 2), at(2)]),
     ("S-CHAIN-2G", [*split(), *two(flags=(NEXT, NEXT))], [*split(), *two()]),
