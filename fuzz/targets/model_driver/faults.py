@@ -109,6 +109,20 @@ def _keeps_batch(upper: Upper, before: Upper) -> None:
     upper.batch = before.batch
 
 
+def _whatever_the_batch_says(upper: Upper) -> tuple[Held, int] | None:
+    """Without a look at whether there is a buffer with the batch's id."""
+    upper.batch = upper.batch or upper.element()
+    if not upper.fifo:
+        return None
+    id_, length = upper.batch
+    held = upper.fifo.popleft()
+    upper.held.pop(held.id, None)
+    if held.id != id_:
+        return held, held.writable
+    upper.batch = None
+    return held, length
+
+
 # -- notifications ---------------------------------------------------------------------------------------
 
 
@@ -185,7 +199,8 @@ def _by_what_stands_there(upper: PackedUpper, held: Held, readable: int, table: 
 
 _WALK = ("INO-DRV-WALK",)
 plant("a34", "packed, in order: takes the buffer that a used descriptor names, and one place of the ring for it",
-      (*_WALK, "INO-P-DRV-ID"), PACKED, ON, next_in_order=_whom_the_element_names, move=_one_place)  # fmt: skip
+      (*_WALK, "INO-P-DRV-ID", "VQ-DRV-WAKE"), PACKED, ON, next_in_order=_whom_the_element_names,
+      move=_one_place)  # fmt: skip
 plant("a35", "split, in order: reads a used element for each buffer, also for those that a batch skips",
       ("INO-S-SKIPPED-SLOT", "INO-SKIP-LEN"), SPLIT, ON, next_in_order=_element_for_each)  # fmt: skip
 plant("a36", "in order: frees one descriptor for a buffer that a batch skips, however many it took",
@@ -195,17 +210,19 @@ plant("a38", "packed: the first descriptor of a list is available before the oth
 plant("a39", "packed: a list over the ring's end keeps the bits of the lap before", ("P-DRV-WRAP",), PACKED,
       packed=_with_flags(_bits_of_last_lap))  # fmt: skip
 plant("a40", "packed, in order: in the second lap the id is what the device left there",
-      ("INO-P-DRV-ID", *_WALK), PACKED, ON, packed={"put": _keeps_id}, add=_by_what_stands_there)  # fmt: skip
+      ("INO-P-DRV-ID", *_WALK, "VQ-DRV-WAKE"), PACKED, ON, packed={"put": _keeps_id},
+      add=_by_what_stands_there)  # fmt: skip
 plant("a41", "split, in order: the next free descriptor is kept over a reset", ("INO-S-DESC-SEQ",), SPLIT, ON,
       keep=_keeps_position)  # fmt: skip
-plant("a42", "in order: a batch that was half taken back is kept over a reset", _WALK, in_order=ON, keep=_keeps_batch)
+plant("a42", "in order: a batch that was half taken back is kept over a reset", _WALK, in_order=ON, keep=_keeps_batch,
+      next_in_order=_whatever_the_batch_says)  # fmt: skip
 plant("a43", "event index: the event is never moved forward", ("VQ-DRV-WAKE",), event_place=_from_the_start)
 plant("a44", "in order: enabling notifications overlooks a batch that was half taken back", ("VQ-DRV-WAKE",),
       in_order=ON, still=_only_the_ring)  # fmt: skip
 plant("a45", "packed: the first of two descriptors has no NEXT", ("P-LIST-NEXT",), PACKED,
       packed=_with_flags(lambda ring, position, flags, first: flags & ~NEXT if first else flags))  # fmt: skip
 plant("a46", "indirect: frees as many descriptors as the table has entries",
-      ("S-NEXT-FREE", "P-SPACE", "S-OUTSTANDING", "VQ-DRV-WAKE", *_WALK, "INO-SKIP-LEN"),
+      ("S-NEXT-FREE", "P-SPACE", "S-OUTSTANDING", "S-AVAIL-COUNT", "VQ-DRV-WAKE", *_WALK, "INO-SKIP-LEN"),
       release=_as_many_as_entries)  # fmt: skip
 plant("early", "takes back whatever a used element says, looking neither at idx nor at flags",
       ("VQ-DRV-HANDED",), in_order=OFF, pending=_whatever_stands_there, next_named=_if_it_names_one)  # fmt: skip
