@@ -17,15 +17,18 @@ from fuzz.generate import singly
 from fuzz.program import (
     Lever,
     Limits,
+    Notify,
     Program,
+    Publish,
     Queue,
     QueueReset,
+    Receive,
     Request,
     Reset,
     Restart,
     Step,
     Supply,
-    Wild,
+    Suppress,
     directly,
 )
 from oracles import spec
@@ -173,7 +176,9 @@ class _Requests:
         if request is None or not isinstance(step, Supply):
             if isinstance(step, QueueReset):
                 return replace(step, size=step.size * factor, queue=self._number(step.queue))
-            return step if isinstance(step, Reset | Lever | Wild) else replace(step, queue=self._number(step.queue))
+            if isinstance(step, Supply | Publish | Notify | Receive | Suppress | Restart):
+                return replace(step, queue=self._number(step.queue))
+            return step
         queue = self._number(step.queue)
         count = (len(step.readable) + len(step.writable)) * factor
         whole = queue in self.limits.uncut

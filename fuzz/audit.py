@@ -7,9 +7,9 @@ memory and observations; must not judge, nor know what an operation was for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from fuzz.targets.watched import watched
 from oracles import spec
 from oracles.driver_oracle import DriverQueueOracle
 from oracles.rules import Violation
@@ -18,9 +18,6 @@ from oracles.trace import Exposed, Looked
 if TYPE_CHECKING:
     from fuzz.evidence import Evidence
 
-Told = Callable[[int, bytes], None]
-"""Called with offset and data of each store, after it."""
-
 
 class OurFault(Exception):
     """Our driver broke a rule: the run ends here, and says nothing of the target."""
@@ -28,42 +25,6 @@ class OurFault(Exception):
     def __init__(self, violation: Violation) -> None:
         super().__init__(violation.message)
         self.violation = violation
-
-
-class _Words:
-    """A 16-bit view of watched memory."""
-
-    def __init__(self, words: memoryview, told: Told) -> None:
-        self.words = words
-        self.told = told
-
-    def __getitem__(self, index: int) -> int:
-        return self.words[index]
-
-    def __setitem__(self, index: int, value: int) -> None:
-        self.words[index] = value
-        self.told(2 * index, value.to_bytes(2, "little"))
-
-
-class _Watched:
-    """What rings use of a memoryview, with every store told."""
-
-    def __init__(self, memory: memoryview, told: Told) -> None:
-        self.memory = memory
-        self.told = told
-
-    def __getitem__(self, place: slice) -> memoryview:
-        return self.memory[place]
-
-    def __setitem__(self, place: slice, data: bytes) -> None:
-        self.memory[place] = data
-        self.told(place.start, bytes(data))
-
-    def __len__(self) -> int:
-        return len(self.memory)
-
-    def cast(self, kind: str) -> _Words:
-        return _Words(self.memory.cast("H"), self.told)
 
 
 class Audit:
@@ -85,7 +46,7 @@ class Audit:
         """The session's memory for a ring."""
         self.begun = False
         self.pointers.clear()
-        return cast("memoryview", _Watched(self.memory, self._stored))
+        return watched(self.memory, self._stored)
 
     def prepared(self) -> None:
         """The rings are laid out, and no device knows of them yet."""

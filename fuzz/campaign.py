@@ -48,7 +48,7 @@ class Campaign:
         self.status = status
         self.runner = Runner(target)
         self.runner.unasked, self.runner.strict = unbound(wanted.version), wanted.strict
-        self.tally = Tally()
+        self.tally = Tally(target.role)
         self.kept: dict[tuple[str, str], Find] = {}  # by rule and smallest program
         self.looked: Counter[str] = Counter()
         self.began = time.monotonic()

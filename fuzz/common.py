@@ -25,6 +25,8 @@ class Part:
 def common(parts: Sequence[Part]) -> Limits:
     """The limits that all of *parts* keep. Raises UsageTrouble, one line, if nothing is left."""
     every = [part.limits for part in parts]
+    if len({limits.role for limits in every}) > 1:
+        raise _nothing("side under test", [(part.label, _tested(part.limits)) for part in parts])
     device = _device(parts)
     served = [limits for limits in every if limits.device == device]
     most = min(limits.queues for limits in every)
@@ -57,6 +59,7 @@ def common(parts: Sequence[Part]) -> Limits:
         packed_sizes=sizes.get(spec.PACKED, every[0].packed_sizes),
         device=device,
         queues=queues,
+        role=every[0].role,
         actions=actions,
         levers=_levers([limits.levers for limits in every]),
         pulses=_levers([limits.pulses for limits in every]),
@@ -106,6 +109,8 @@ def _hints(served: Sequence[Limits]) -> tuple[tuple[str, int], ...]:
 
 def misfit(program: Program, limits: Limits, features: int) -> str:
     """Why a program doesn't belong within *limits* on targets that all offer *features*; '' if it does."""
+    if program.role != limits.role:
+        return "other side"
     if program.device != limits.device:
         return "other device class"
     if program.layout not in limits.layouts or program.in_order not in limits.in_order:
@@ -122,3 +127,8 @@ def misfit(program: Program, limits: Limits, features: int) -> str:
     if not limits.mixed_indirect and any(isinstance(step, Supply) and step.indirect for step in program.steps):
         return "direct before table"
     return ""
+
+
+def _tested(limits: Limits) -> str:
+    """What it is that is under test."""
+    return "a driver" if limits.role == "device" else "a device"

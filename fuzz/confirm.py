@@ -10,13 +10,23 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
-from fuzz import driver_side
+from fuzz import device_side, driver_side
 from fuzz.driver_queue import DriverQueue
 from fuzz.misspoken import judged
 from fuzz.program import Program, Supply
 from fuzz.shrink import shrink
-from fuzz.targets import Session, Target, TargetBroken, TargetDied, TargetError, TargetHung, TargetMisspoke
+from fuzz.targets import (
+    Session,
+    Target,
+    TargetBroken,
+    TargetDied,
+    TargetError,
+    TargetHung,
+    TargetMisspoke,
+)
+from fuzz.targets.driver import DriverSession
 from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles.rules import Level, registry
 
@@ -61,6 +71,9 @@ class Runner:
         return self._run(program, patient, salt, without, finish)
 
     def _run(self, program: Program, patient: bool, salt: int, without: frozenset[str], finish: bool) -> Outcome:
+        if (self.target.role == "driver") != (program.role == "device"):
+            under_test = "a driver" if program.role == "device" else "a device"
+            raise TargetError(f"the program is for {under_test}, and {self.target.name} is a {self.target.role}")
         session = self._open(without)
         self._remember(program)
         if isinstance(session, Outcome):
@@ -81,6 +94,10 @@ class Runner:
         return _strictly(outcome) if self.strict else outcome
 
     def _drive(self, program: Program, session: Session, patient: bool, salt: int, without: frozenset[str]) -> Outcome:
+        if self.target.role == "driver":
+            return device_side.run(program, cast("DriverSession", session), patient=patient, without=without,
+                                   unasked=self.unasked)  # fmt: skip
+
         def drive(program: Program, session: Session) -> Outcome:
             return driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without,
                                    unasked=self.unasked, audit=self.audit, queue=self.queue)  # fmt: skip

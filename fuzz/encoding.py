@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 
 from fuzz import wild
 from fuzz.choices import Bytes
+from fuzz.device_reader import DEVICE_LINES, DEVICE_WRITERS
 from fuzz.program import (
+    ROLES,
     Lever,
     Limits,
     Notify,
@@ -28,7 +30,8 @@ from fuzz.program import (
     Suppress,
     Wild,
 )
-from fuzz.reader import HEADER, STEP_LINES, VERSION, Problem, Reader
+from fuzz.reader import HEADER, STEP_LINES, VERSION, Reader
+from fuzz.words import Problem
 from oracles import spec
 
 MAX_TEXT = 1 << 20  # characters of a file
@@ -46,6 +49,8 @@ def dump(program: Program) -> str:
     lines = [f"{HEADER} {VERSION}"]
     if program.device != "any":
         lines.append(f"device {program.device}")
+    if program.role != ROLES[0]:
+        lines.append(f"role {program.role}")
     for queue in program.queues:
         start = f" start={queue.start}" if queue.start else ""
         lines.append(f"queue {program.layout} {queue.size}{start}")
@@ -118,6 +123,7 @@ _WRITERS: dict[type, Callable[..., str]] = {
     Lever: lambda step: f"lever {step.name}={step.value}",
     Poke: _poke,
     Wild: lambda step: f"{step.way} {step.name}{_values(step.values)}",
+    **DEVICE_WRITERS,
 }
 
 
@@ -152,7 +158,7 @@ def repair(text: str) -> tuple[Program, list[str]]:
         reader.version = VERSION
     for number, words in lines:
         try:
-            if not reader.queues and words[:1] and words[0] in STEP_LINES:
+            if not reader.queues and words[:1] and (words[0] in STEP_LINES or words[0] in DEVICE_LINES):
                 left_out.append(f"line {number}: no queue line before this; «queue split 8» taken")
                 reader.take(["queue", reader.layout or spec.SPLIT, "8"])
             if words:

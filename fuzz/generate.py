@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import count
 
 from fuzz.choices import Bytes, Choices, Exhaustive, Seeded
+from fuzz.device_draws import device_program
 from fuzz.draft import facts
 from fuzz.phases import directed
 from fuzz.program import (
@@ -36,6 +37,8 @@ __all__ = ["Bytes", "Choices", "Exhaustive", "Seeded", "exhaustive", "nth", "pro
 
 def program(choices: Choices, limits: Limits) -> Program:
     """A program within *limits*: directed four times out of five, else uniform."""
+    if limits.role == "device":
+        return device_program(choices, limits)
     made = (uniform if choices.integer(0, 4) == 4 else directed)(choices, limits)
     return replace(made, steps=tuple(singly(made.steps))) if limits.singly else made
 

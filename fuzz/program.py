@@ -1,4 +1,4 @@
-"""A test program: frozen data that says what the driver does, and nothing about any target's state.
+"""A test program: frozen data that says what we do, as driver or as device, and nothing about any target's state.
 
 A whole program exists before any of it runs. A seed, Hypothesis, a fuzzer's bytes, a corpus file and
 a person all make the same thing. Knows the words of the specification; must not know targets.
@@ -145,7 +145,85 @@ class Wild:
     values: tuple[tuple[str, int], ...] = ()
 
 
-Step = Union[Supply, Publish, Notify, Receive, Suppress, Reset, QueueReset, Restart, Lever, Poke, Wild]
+# --- where we are the device: first what the driver's upper half is asked, then what we do ---------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Ask the driver to make a buffer available, with elements of these lengths; it may refuse."""
+
+    readable: tuple[int, ...] = ()
+    writable: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """Let the driver notify us of what was added, if our words ask for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Ask the driver for up to *count* buffers that came back.
+
+    *asleep*: only if it has a reason to look: a notification came since it said that nothing is there, or it did
+    not say so.
+    """
+
+    count: int = 1
+    asleep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Ask the driver to disable used buffer notifications, enable them, or enable them for when most came back."""
+
+    mode: str = "on"  # on | off | delayed
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Use *count* buffers, or as many as are available: under IN_ORDER as one batch, else with an element each.
+
+    *length*: bytes written to the last of them, and to each that has an element of its own; None: all that there
+    are. *order*: oldest, reversed, youngest (under IN_ORDER always the oldest, in order). *singly*: each published by
+    itself. *junk*: what a batch skips in a split used ring is filled with other buffers' ids; a packed used descriptor
+    has NEXT.
+    """
+
+    count: int = 1
+    length: int | None = None
+    order: str = "oldest"
+    singly: bool = False
+    junk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Send a used buffer notification if the driver's words asked for one since the last; *force*: in any case."""
+
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Misuse:
+    """Break a rule of devices: from here on only a crash or a hang of the driver counts.
+
+    *what*: id (*value* is used), length (so much is said to be written), again (what was used last), youngest (out
+    of order), jump (the used position moves by *value*), flags (of a packed used descriptor).
+    """
+
+    what: str = "id"
+    value: int = 0
+
+
+USE_ORDERS = ("oldest", "reversed", "youngest")
+CALLBACK_MODES = ("on", "off", "delayed")
+MISUSES = ("id", "length", "again", "youngest", "jump", "flags")
+DeviceStep = Union[Add, Kick, Get, Callbacks, Use, Call, Misuse]
+
+Step = Union[DeviceStep, Supply, Publish, Notify, Receive, Suppress, Reset, QueueReset, Restart, Lever, Poke, Wild]
+
+ROLES = ("driver", "device")
 
 #: Names of levers, and the values of each. The first value is the one at which a lever changes nothing.
 Levers = tuple[tuple[str, tuple[str, ...]], ...]
@@ -168,6 +246,7 @@ class Program:
     features: int = spec.VERSION_1  # ring features wanted, as bits; RING_PACKED follows from the layout
     device: str = "any"
     steps: tuple[Step, ...] = ()
+    role: str = "driver"  # the side that we are; where it is device, there is one queue
 
     @property
     def in_order(self) -> bool:
@@ -195,6 +274,7 @@ class Limits:
     device: str = "any"
     queues: int = 1
     #: steps beyond supply, publish, notify, receive, suppress
+    #: (as the device: reset, queue_reset, restart; hostile; passive: a driver whose upper half can't be asked)
     actions: frozenset[str] = frozenset({"reset", "queue_reset", "restart", "gap", "start", "asleep"})
     levers: Levers = ()
     pulses: Levers = ()  # what can be made to happen once, the simplest value first: a frame comes in, a key is pressed
@@ -205,6 +285,7 @@ class Limits:
     steps: int = 120
     uncut: frozenset[int] = frozenset()  # queues whose requests stay whole: cut, they would hide everything else
     singly: bool = False  # each buffer gets a notification of its own, and there are no others
+    role: str = "driver"  # the side that we are: device where a driver is under test
     hints: tuple[tuple[str, int], ...] = field(default=())  # facts for the device class (capacity, …)
 
 

@@ -6,11 +6,11 @@ readable element after a writable one). Must not know files, names of files, or 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Callable
 
+from fuzz.device_reader import DEVICE_LINES, SHARED
 from fuzz.program import (
+    ROLES,
     Lever,
     Notify,
     Program,
@@ -25,75 +25,15 @@ from fuzz.program import (
     Supply,
     Suppress,
 )
+from fuzz.words import MAX_BUFFER, VALUE, WORD, Options, Problem, closest, number, options_of, short
 from oracles import spec
 
 HEADER = "virtqueue-program"
 VERSION = 1
 MAX_QUEUES = 64
-MAX_BUFFER = 1 << 20  # bytes of one buffer: more says nothing new about a ring, and costs memory
 MAX_VALUE = (1 << 64) - 1
 
-_WORD = re.compile(r"[a-z][a-z0-9_.-]*")
-_VALUE = re.compile(r"[a-z0-9_.-]+")
-_NUMBER = re.compile(r"[0-9]{1,20}")
 _MODES = ("enable", "disable", "event")
-
-
-class Problem(Exception):
-    """What is wrong with a line, and the mend."""
-
-
-def closest(word: str, known: Collection[str]) -> str:
-    """The mend for an unknown word: the known one that looks most like it, or all of them."""
-    from difflib import get_close_matches  # only mistakes pay for it
-
-    near = get_close_matches(word, known, 1, 0.5)
-    return f"did you mean «{near[0]}»?" if near else "known: " + ", ".join(known)
-
-
-def number(word: str, what: str, low: int, high: int) -> int:
-    """The decimal number *word*, which *what* is. Raises Problem."""
-    if not _NUMBER.fullmatch(word):
-        raise Problem(f"{what} is «{short(word)}»; write a decimal number in {low}..{high}")
-    value = int(word)
-    if not low <= value <= high:
-        raise Problem(f"{what} {value} is out of range; {low}..{high} is possible")
-    return value
-
-
-def short(word: str) -> str:
-    """A word as messages quote it: printable, and not a page long."""
-    text = word if word.isprintable() else ascii(word)[1:-1]
-    return text if len(text) <= 40 else text[:37] + "…"
-
-
-class _Options(NamedTuple):
-    """What stood after the first words of a line."""
-
-    numbers: dict[str, int]
-    flags: set[str]
-
-
-def _options(words: Iterable[str], numbers: dict[str, tuple[int, int]], flags: Collection[str] = ()) -> _Options:
-    """Read ``name=number`` and single words, each at most once."""
-    found = _Options({}, set())
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name in found.numbers or name in found.flags:
-            raise Problem(f"«{name}» stands twice; once is enough")
-        if name in flags and not equals:
-            found.flags.add(name)
-        elif name in numbers and equals:
-            found.numbers[name] = number(value, name, *numbers[name])
-        elif name in numbers:
-            raise Problem(f"«{name}» has no number; write {name}=N")
-        elif name in flags:
-            raise Problem(f"«{name}» takes no value; write it alone")
-        else:
-            known = [*(f"{key}=" for key in numbers), *flags]
-            mend = closest(word if not equals else name + "=", known) if known else "take it out"
-            raise Problem(f"unknown word «{short(word)}»; {mend}")
-    return found
 
 
 class Reader:
@@ -102,6 +42,7 @@ class Reader:
     def __init__(self) -> None:
         self.version = 0
         self.device: str | None = None
+        self.role = ""
         self.layout = ""
         self.queues: list[Queue] = []
         self.features: int | None = None
@@ -113,7 +54,8 @@ class Reader:
         """What was read."""
         features = spec.VERSION_1 if self.features is None else self.features
         queues = tuple(self.queues) or (Queue(8),)
-        return Program(self.layout or spec.SPLIT, queues, features, self.device or "any", tuple(self.steps))
+        role = self.role or ROLES[0]
+        return Program(self.layout or spec.SPLIT, queues, features, self.device or "any", tuple(self.steps), role)
 
     def take(self, words: list[str]) -> None:
         """Read one line, already without its comment."""
@@ -127,11 +69,22 @@ class Reader:
             if self.steps:
                 raise Problem(f"«{first}» stands after a step; move it up, before the first one")
             _HEAD_LINES[first](self, rest)
-        elif first in STEP_LINES:
+        elif first in STEP_LINES or first in DEVICE_LINES:
             self.begin_steps()
-            self.steps.append(STEP_LINES[first](self, rest))
+            self.steps.append(self._step(first, rest))
         else:
-            raise Problem(f"unknown word «{short(first)}»; {closest(first, [*STEP_LINES, *_HEAD_LINES])}")
+            known = [*STEP_LINES, *DEVICE_LINES, *_HEAD_LINES]
+            raise Problem(f"unknown word «{short(first)}»; {closest(first, known)}")
+
+    def _step(self, first: str, rest: list[str]) -> Step:
+        """A step of the side that we are."""
+        if self.role == "device":
+            if first not in DEVICE_LINES and first not in SHARED:
+                raise Problem(f"«{first}» is a step of a driver, and here we are the device; use «add», «use» or so")
+            return DEVICE_LINES[first](rest) if first in DEVICE_LINES else STEP_LINES[first](self, rest)
+        if first not in STEP_LINES:
+            raise Problem(f"«{first}» is a step of a device; add «role device» above the queue to be one")
+        return STEP_LINES[first](self, rest)
 
     def begin_steps(self) -> None:
         """The header must be whole now: a step begins, or the text has ended."""
@@ -156,6 +109,13 @@ class Reader:
             raise Problem(f"unknown device class «{short(words[0])}»; {closest(words[0], CLASSES)}")
         self.device = words[0]
 
+    def _role(self, words: list[str]) -> None:
+        if self.role:
+            raise Problem("a second role line; we are one side of a program")
+        if len(words) != 1 or words[0] not in ROLES:
+            raise Problem("«role» takes one word, driver or device: the side that we are")
+        self.role = words[0]
+
     def _queue(self, words: list[str]) -> None:
         if len(words) < 2:
             raise Problem("«queue» takes a layout and a size; write e.g. «queue split 8»")
@@ -164,11 +124,13 @@ class Reader:
             raise Problem(f"unknown layout «{short(layout)}»; {closest(layout, spec.LAYOUTS)}")
         if self.layout not in ("", layout):
             raise Problem(f"a {layout} queue after a {self.layout} one; all queues of a program have one layout")
+        if self.role == "device" and self.queues:
+            raise Problem("a second queue; where we are the device a program has one")
         if len(self.queues) == MAX_QUEUES:
             raise Problem(f"too many queues; {MAX_QUEUES} is the most")
         size = number(words[1], "the size", 1, spec.MAX_SIZE)
         _check_size(size, layout)
-        options = _options(words[2:], {"start": (0, 0xFFFF)})
+        options = options_of(words[2:], {"start": (0, 0xFFFF)})
         self.layout = layout
         self.queues.append(Queue(size, options.numbers.get("start", 0)))
         self._largest.append(size)
@@ -192,7 +154,7 @@ class Reader:
         self.features = features
 
     def _supply(self, words: list[str]) -> Supply:
-        if words and _WORD.fullmatch(words[0]) and words[0] not in _SUPPLY_FLAGS:
+        if words and WORD.fullmatch(words[0]) and words[0] not in _SUPPLY_FLAGS:
             return self._request(words)
         readable: list[int] = []
         writable: list[int] = []
@@ -213,7 +175,7 @@ class Reader:
             raise Problem(f"elements are for «device any»; name a request of «{self.device}»")
         if sum(readable) + sum(writable) > MAX_BUFFER:
             raise Problem("this buffer is larger than 1 MiB; make its elements shorter")
-        options = _options(words[count:], {**_INDIRECT, "answer": (0, sum(writable)), **self._on()}, _SUPPLY_FLAGS)
+        options = options_of(words[count:], {**_INDIRECT, "answer": (0, sum(writable)), **self._on()}, _SUPPLY_FLAGS)
         step = _make_supply(options, tuple(readable), tuple(writable))
         if step.indirect and step.indirect >= count:
             raise Problem(f"indirect={step.indirect} leaves none of {count} elements for the table; make it smaller")
@@ -233,7 +195,7 @@ class Reader:
                 raise Problem(f"«{name}» stands twice; once is enough")
             if name == "cut" and equals:
                 cut = _cut(value)
-            elif equals and _WORD.fullmatch(name) and name not in ("indirect", "queue", "answer", *_SUPPLY_FLAGS):
+            elif equals and WORD.fullmatch(name) and name not in ("indirect", "queue", "answer", *_SUPPLY_FLAGS):
                 fields[name] = number(value, name, 0, MAX_VALUE)
             else:
                 rest.append(word)
@@ -241,7 +203,7 @@ class Reader:
         wrong = self._wrong(request)
         if wrong:
             raise Problem(wrong)
-        step = _make_supply(_options(rest, {**_INDIRECT, **self._on()}, _SUPPLY_FLAGS), (), (), request, cut)
+        step = _make_supply(options_of(rest, {**_INDIRECT, **self._on()}, _SUPPLY_FLAGS), (), (), request, cut)
         self._mixes(step)
         return step
 
@@ -268,17 +230,17 @@ class Reader:
             )
 
     def _publish(self, words: list[str]) -> Publish:
-        return Publish(_options(words, self._on()).numbers.get("queue", 0))
+        return Publish(options_of(words, self._on()).numbers.get("queue", 0))
 
     def _notify(self, words: list[str]) -> Notify:
-        options = _options(words, self._on(), ("force",))
+        options = options_of(words, self._on(), ("force",))
         return Notify("force" in options.flags, options.numbers.get("queue", 0))
 
     def _receive(self, words: list[str]) -> Receive:
         if not words or "=" in words[0] or words[0] == "asleep":
             raise Problem("«receive» takes how many; write e.g. «receive 1»")
         count = number(words[0], "the count", 1, 0xFFFF)
-        options = _options(words[1:], self._on(), ("asleep",))
+        options = options_of(words[1:], self._on(), ("asleep",))
         return Receive(count, "asleep" in options.flags, options.numbers.get("queue", 0))
 
     def _suppress(self, words: list[str]) -> Suppress:
@@ -286,26 +248,26 @@ class Reader:
             said = f"unknown mode «{short(words[0])}»" if words else "«suppress» takes a mode"
             raise Problem(f"{said}; {closest(words[0] if words else '', _MODES)}")
         ahead = {"ahead": (0, 0xFFFF)} if words[0] == "event" else {}
-        numbers, flags = _options(words[1:], {**ahead, **self._on()}, ("junk",))
+        numbers, flags = options_of(words[1:], {**ahead, **self._on()}, ("junk",))
         return Suppress(words[0], numbers.get("ahead", 0), numbers.get("queue", 0), "junk" in flags)
 
     def _reset(self, words: list[str]) -> Reset:
-        _options(words, {})
+        options_of(words, {})
         return Reset()
 
     def _queue_reset(self, words: list[str]) -> QueueReset:
-        numbers = _options(words, {"size": (1, spec.MAX_SIZE), **self._on()}).numbers
+        numbers = options_of(words, {"size": (1, spec.MAX_SIZE), **self._on()}).numbers
         size, queue = numbers.get("size", 0), numbers.get("queue", 0)
         _check_size(size, self.layout)
         self._largest[queue] = max(self._largest[queue], size)
         return QueueReset(size, queue)
 
     def _restart(self, words: list[str]) -> Restart:
-        return Restart(_options(words, self._on()).numbers.get("queue", 0))
+        return Restart(options_of(words, self._on()).numbers.get("queue", 0))
 
     def _lever(self, words: list[str]) -> Lever:
         name, equals, value = words[0].partition("=") if len(words) == 1 else ("", "", "")
-        if not equals or not _WORD.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not equals or not WORD.fullmatch(name) or not VALUE.fullmatch(value):
             raise Problem("«lever» takes one name=value; write e.g. «lever order=lifo»")
         return Lever(name, value)
 
@@ -329,6 +291,7 @@ _SUPPLY_FLAGS = ("indirect", "held", "gap")
 _INDIRECT = {"indirect": (0, spec.MAX_SIZE)}
 _HEAD_LINES: dict[str, Callable[[Reader, list[str]], None]] = {
     "device": Reader._device,
+    "role": Reader._role,
     "queue": Reader._queue,
     "features": Reader._features,
 }
@@ -349,7 +312,7 @@ STEP_LINES: dict[str, Callable[[Reader, list[str]], Step]] = {
 
 
 def _make_supply(
-    options: _Options,
+    options: Options,
     readable: tuple[int, ...],
     writable: tuple[int, ...],
     request: Request | None = None,

@@ -15,6 +15,9 @@ from fuzz.targets import Target, TargetError
 from fuzz.trouble import UsageTrouble
 
 _OVER_SOCKET = "model-vhost-user"
+_DRIVER = "model-driver"
+_DPDK_DRIVER = "dpdk-virtio-user"
+_LINUX = "linux-ring"
 _ADDRESSED = re.compile(r"(exec|vhost-user)(\[[^]]*\])?:", re.DOTALL)
 
 
@@ -41,6 +44,16 @@ def make(words: str, qemu: str = "") -> Target:
         raise UsageTrouble(f"--qemu names the QEMU of targets qemu:DEVICE; {words} is none")
     if words == "model" or words.startswith("model:"):
         return _model(words)
+    if words.partition(":")[0] == _DRIVER:
+        return _model_driver(words.partition(":")[2])
+    if words.partition(":")[0] == _DPDK_DRIVER:
+        from fuzz.targets.dpdk_virtio_user import DpdkVirtioUser
+
+        return cast("Target", DpdkVirtioUser(words.partition(":")[2]))
+    if words.partition(":")[0] == _LINUX:
+        from fuzz.targets.linux_ring.target import parse
+
+        return cast("Target", parse(words))
     if words.partition(":")[0] == _OVER_SOCKET:
         return _model_over_socket(words.partition(":")[2])
     if words.partition(":")[0] in ("model-pci", "model-mmio"):
@@ -97,6 +110,18 @@ def _register_model(words: str) -> Target:
         raise UsageTrouble(f"{error} (vqfuzz targets lists them all)") from None
 
 
+def _model_driver(fault: str) -> Target:
+    from fuzz.targets.model_driver import ModelDriver
+    from fuzz.targets.model_driver.faults import FAULTS
+
+    if fault and fault not in FAULTS:
+        raise UsageTrouble(
+            f"{_DRIVER} has no fault {fault!r}; the nearest is {_closest(fault, FAULTS)!r} "
+            f"(vqfuzz targets lists all {len(FAULTS)})"
+        )
+    return cast("Target", ModelDriver(fault))
+
+
 def _presets() -> list[str]:
     from fuzz.targets.presets import PRESETS
 
@@ -110,8 +135,8 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    models = ["model", "model-pci", "model-mmio", _OVER_SOCKET]
-    names = [*models, *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
+    ours = ["model", "model-pci", "model-mmio", _OVER_SOCKET, _DRIVER, _DPDK_DRIVER]
+    names = [*ours, "linux-ring:SRC", *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
     return _closest(words, names) if words in names else heads[head]
@@ -126,6 +151,15 @@ def known() -> Iterator[Known]:
     yield Known(_OVER_SOCKET, "the same device as a vhost-user back-end, behind a socket and shared memory of its own")
     yield Known("model-pci", "the same device behind the registers of virtio-pci; model-pci:FAULT plants one there")
     yield Known("model-mmio", "the same device behind the registers of virtio-mmio; model-mmio:FAULT plants one there")
+    yield Known(_DRIVER, "Python reference driver, in this process: we are the device; also model-driver:FAULT",
+                "driver")  # fmt: skip
+    from fuzz.targets.dpdk_virtio_user import available as has_testpmd
+
+    missing = "" if has_testpmd() else "dpdk-testpmd is not installed (Debian: dpdk-dev)"
+    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd: it sends as fast as we use its buffers, or with :rx "
+                "receives; VQFUZZ_DPDK_TESTPMD names another testpmd", "driver", missing)  # fmt: skip
+    yield Known("linux-ring:SRC", "Linux's virtio_ring.c, compiled here from a tree, a tarball or an installed version "
+                "(scripts/install-targets --linux-sources); also SRC,build=sanitized", "driver")  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
     yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
     from fuzz.targets.qemu.target import PROGRAM

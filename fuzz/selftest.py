@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from fuzz.commands.fuzzing import say
 from fuzz.confirm import Needs, Runner, minimise
@@ -20,8 +21,12 @@ from fuzz.program import Limits, Program
 from fuzz.proof import table
 from fuzz.proof.table import Proven
 from fuzz.status import Status, duration
+from fuzz.targets import Target
 from fuzz.targets.model import Model
 from fuzz.targets.model.faults import FAULTS, Fault
+from fuzz.targets.model_driver import ModelDriver
+from fuzz.targets.model_driver.faults import FAULTS as DRIVER_FAULTS
+from fuzz.targets.model_driver.faults import DriverFault
 from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED
 from fuzz.verdict import BAD, OUR_FAULT, Outcome
 from fuzz.verdict import CONFORMS as CONFORMING
@@ -31,6 +36,7 @@ from oracles.rules import registry
 CLEAN = 2000
 STEPS = 5  # of the longest program, of those that are run all
 QUICK = ("a01", "a05", "a12", "a16", "a20", "a26", "a29", "canary")
+QUICK_DRIVER = ("a34", "a36", "a38", "a43")
 QUICK_CLEAN = 300
 
 
@@ -38,7 +44,7 @@ QUICK_CLEAN = 300
 class Row:
     """What came of one fault. *wrong*: why the test fails on it, or ''."""
 
-    fault: Fault
+    fault: Fault | DriverFault
     rule: str = ""
     programs: int = 0
     steps: int = 0
@@ -46,12 +52,12 @@ class Row:
     wrong: str = ""
 
 
-def limits_for(fault: Fault, limits: Limits) -> Limits:
+def limits_for(fault: Fault | DriverFault, limits: Limits) -> Limits:
     """Those of the model, without what can't show the fault."""
     return replace(limits, layouts=fault.layouts, in_order=fault.in_order)
 
 
-def search(runner: Runner, fault: Fault, seed: int, bound: int,
+def search(runner: Runner, fault: Fault | DriverFault, seed: int, bound: int,
            without: frozenset[str] = frozenset()) -> tuple[int, Program, Outcome] | None:  # fmt: skip
     """The first of *bound* programs that shows *fault*: (number of programs, program, outcome)."""
     limits = limits_for(fault, runner.target.limits)
@@ -63,10 +69,10 @@ def search(runner: Runner, fault: Fault, seed: int, bound: int,
     return None
 
 
-def examine(fault: Fault, seed: int) -> Row:
+def examine(fault: Fault | DriverFault, seed: int) -> Row:
     """Find one fault and shrink it."""
     row = Row(fault)
-    runner = Runner(Model(fault.name))
+    runner = Runner(cast("Target", ModelDriver(fault.name)) if isinstance(fault, DriverFault) else Model(fault.name))
     found = search(runner, fault, seed, fault.bound)
     if found is None:
         row.programs = fault.bound
@@ -85,9 +91,9 @@ def examine(fault: Fault, seed: int) -> Row:
     return row
 
 
-def clean(seed: int, count: int, progress: Callable[[int], None]) -> list[str]:
-    """Every accusation of the clean model in *count* programs."""
-    runner = Runner(Model())
+def clean(seed: int, count: int, progress: Callable[[int], None], driver: bool = False) -> list[str]:
+    """Every accusation of the clean model in *count* programs; *driver*: of the driver, else of the device."""
+    runner = Runner(cast("Target", ModelDriver()) if driver else Model())
     wrong = []
     for index in range(count):
         progress(index)
@@ -156,7 +162,10 @@ def selftest(seed: int, quick: bool, faults: Sequence[Fault] | None = None) -> i
 def _selftest(seed: int, quick: bool, faults: Sequence[Fault] | None, status: Status) -> int:
     began = time.monotonic()
     names = QUICK if quick else sorted(name for name, fault in FAULTS.items() if not fault.aimed)
-    chosen = faults or [FAULTS[name] for name in names]
+    chosen: Sequence[Fault | DriverFault] = faults or [
+        *(FAULTS[name] for name in names),
+        *(fault for name, fault in DRIVER_FAULTS.items() if not quick or name in QUICK_DRIVER),
+    ]
     say(f"vqfuzz selftest · seed {seed}")
     say(f"{'fault':<6}  {'what it does':<47}  {'found by rule':<19}  {'programs':>8}  {'steps':>5}  {'shrunk':>6}")
     rows = []
@@ -168,6 +177,7 @@ def _selftest(seed: int, quick: bool, faults: Sequence[Fault] | None, status: St
         say(_line(row))
     count = QUICK_CLEAN if quick else CLEAN
     accused = clean(seed, count, lambda done: status.show(f"clean model: {done}/{count} programs"))
+    drivers = clean(seed, count, lambda done: status.show(f"clean driver: {done}/{count} programs"), driver=True)
     every, wrong = exhaustive_clean(STEPS, lambda done: status.show(f"clean model: every small program, {done}"))
     accused += wrong
     status.clear()
@@ -177,6 +187,10 @@ def _selftest(seed: int, quick: bool, faults: Sequence[Fault] | None, status: St
         + ("never accused" if not accused else f"ACCUSED {len(accused)} times"))  # fmt: skip
     for text in accused[:5]:
         say(f"  {text}")
+    say(f"clean driver: {count} programs: " + ("never accused" if not drivers else f"ACCUSED {len(drivers)} times"))
+    for text in drivers[:5]:
+        say(f"  {text}")
+    accused += drivers
     bad = [row for row in rows if row.wrong]
     numbers = sorted(row.programs for row in rows if row.rule)
     costs = sorted(row.executions for row in rows if row.rule)

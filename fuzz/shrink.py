@@ -13,6 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fuzz.program import (
+    Add,
+    Call,
+    Callbacks,
+    Get,
+    Kick,
     Lever,
     Levers,
     Notify,
@@ -25,6 +30,7 @@ from fuzz.program import (
     Step,
     Supply,
     Suppress,
+    Use,
 )
 from fuzz.simpler import (
     alone,
@@ -142,7 +148,7 @@ class _Shrinker:
             self.steps(self.best.steps[:reached])
         self._queues()
         self._tail()
-        self.steps(map(calm, self._without(Lever, Suppress, Publish, Reset, QueueReset, Restart)))
+        self.steps(map(calm, self._without(Lever, Suppress, Publish, Callbacks, Reset, QueueReset, Restart)))
         self.first(headers(self.best))
         self._plain()
         self.first(smaller_rings(self.best))
@@ -169,17 +175,17 @@ class _Shrinker:
     def _plain(self) -> None:
         """All buffers alike, and as plain as can be; or at least short."""
         steps = self.best.steps
-        supplies = [step for step in steps if isinstance(step, Supply)]
+        supplies = [step for step in steps if isinstance(step, Supply | Add)]
         if not supplies:
             return
         for choice in range(len(plainest(supplies[0]))):
-            if self.steps(plainest(step)[choice] if isinstance(step, Supply) else step for step in steps):
+            if self.steps(plainest(step)[choice] if isinstance(step, Supply | Add) else step for step in steps):
                 return
         self.steps(map(ones, steps))
 
     def _kinds(self) -> None:
         """All steps of one kind less; of notifications, all but the last."""
-        for kind in (Receive, Suppress, Publish, Lever, Reset, QueueReset, Restart):
+        for kind in (Receive, Suppress, Publish, Lever, Callbacks, Call, Kick, Get, Reset, QueueReset, Restart):
             if any(isinstance(step, kind) for step in self.best.steps):
                 self.steps(self._without(kind))
         steps = self.best.steps
@@ -273,6 +279,8 @@ def _belong(first: Step, second: Step) -> bool:
     """Whether leaving out both may keep what follows as it is."""
     if isinstance(first, Lever) and isinstance(second, Lever):
         return first.name == second.name
+    if isinstance(first, Add):
+        return isinstance(second, Use | Get)
     return isinstance(first, Supply) and isinstance(second, Receive) and first.queue == second.queue
 
 

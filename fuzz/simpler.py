@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from fuzz import wild
+from fuzz.device_simpler import PLAINEST, device_simpler, short, weight
 from fuzz.program import (
+    Add,
     Lever,
     Levers,
     Notify,
@@ -63,6 +65,9 @@ def measure(program: Program, levers: Levers = (), pulses: Levers = ()) -> tuple
             waiting += 1
         elif isinstance(step, Poke | Wild):
             odd += wild.weight(step)
+        elif program.role == "device":
+            size, strange = weight(step)
+            numbers, odd = numbers + size, odd + strange
         elif isinstance(step, Lever):
             odd += ranks.get((step.name, step.value), 0) + (0 if step.name in events else place)  # levers stand first
     sizes = sum(queue.size for queue in program.queues)
@@ -113,6 +118,8 @@ def calm(step: Step) -> Step:
 
 def plainest(step: Step) -> list[Step]:
     """For a supply, buffers that are as plain as can be; for other steps nothing."""
+    if isinstance(step, Add):
+        return list(PLAINEST)
     if not isinstance(step, Supply) or step.request is not None:
         return []
     queue = step.queue
@@ -125,7 +132,7 @@ def ones(step: Step) -> Step:
         writable = (1,) * len(step.writable)
         answer = None if step.answer is None else min(step.answer, len(writable))
         return replace(step, readable=(1,) * len(step.readable), writable=writable, answer=answer)
-    return step
+    return short(step)
 
 
 def simpler(step: Step) -> Iterator[Step]:
@@ -155,6 +162,8 @@ def simpler(step: Step) -> Iterator[Step]:
             yield QueueReset(0, step.queue)
     elif isinstance(step, Poke | Wild):
         yield from wild.simpler(step)
+    else:
+        yield from device_simpler(step)
 
 
 def _simpler_supply(step: Supply) -> Iterator[Step]:
@@ -299,7 +308,7 @@ def tighter(program: Program) -> Iterator[Program]:
         return
     queues = (Queue(below[-1], program.queues[0].start),)
     for place, step in enumerate(program.steps):
-        if isinstance(step, Supply):
+        if isinstance(step, Supply | Add):
             yield replace(program, queues=queues, steps=program.steps[:place] + program.steps[place + 1 :])
 
 
@@ -314,6 +323,8 @@ def tidy(program: Program) -> Program:
             count = len(step.readable) + len(step.writable)
             if (count if step.indirect is None else step.indirect + 1) > largest[step.queue]:
                 continue
+        elif isinstance(step, Add) and len(step.readable) + len(step.writable) > largest[0]:
+            continue
         kept.append(step)
     return program if len(kept) == len(program.steps) else replace(program, steps=tuple(kept))
 

@@ -12,12 +12,15 @@ from fuzz.deviations import Deviation
 from fuzz.trouble import CONFORMS, FOUND, TARGET, UNCLEAR
 from oracles import spec
 from oracles.device_rules import rule_ids as device_rules
+from oracles.driver_rules import rule_ids as driver_rules
 from oracles.rules import Rule, registry
 
 
-def _rings() -> list[Rule]:
-    """Rules that programs exercise: not those of registers and conversations, which have cases of their own, nor those
-    that bind our own driver, which is audited."""
+def _of_target(role: str) -> list[Rule]:
+    """Rules that bind what is fuzzed, which has this *role*, and that programs exercise: not those of registers and
+    conversations, which have cases of their own, nor those of the other side, which is audited."""
+    if role == "driver":
+        return [registry()[rule] for rule in driver_rules()]
     seen_there = ("SUS-", "MM-")  # in rings, but only between accesses to registers
     return [registry()[rule] for rule in device_rules() if not rule.startswith(seen_there)]
 
@@ -26,6 +29,7 @@ def _rings() -> list[Rule]:
 class Tally:
     """What a campaign came to so far."""
 
+    role: str = "device"  # of what is fuzzed
     drawn: int = 0  # programs, of which some may be left out
     programs: int = 0  # run
     chains: int = 0
@@ -47,11 +51,11 @@ class Tally:
         if (layout, features) not in self.shapes:
             self.shapes.add((layout, features))
             wanted = features | (spec.RING_PACKED if layout == spec.PACKED else 0)
-            self.rules |= {rule.id for rule in _rings() if rule.bears(layout, wanted)}
+            self.rules |= {rule.id for rule in _of_target(self.role) if rule.bears(layout, wanted)}
 
     def exercised(self) -> str:
         """How many of the rules that are checked bore on what ran."""
-        checked = sum(rule.status == "checked" for rule in _rings())
+        checked = sum(rule.status == "checked" for rule in _of_target(self.role))
         return f"{len(self.rules)} of {checked} rules exercised"
 
     def code(self) -> int:

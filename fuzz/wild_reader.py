@@ -9,7 +9,7 @@ import re
 
 from fuzz import wild as known_words
 from fuzz.program import Poke, Wild
-from fuzz.reader import Problem, closest, number, short
+from fuzz.words import Problem, closest, number, short
 
 
 def poke(words: list[str], queues: int) -> Poke:

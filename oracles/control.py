@@ -147,3 +147,22 @@ class Returned(NamedTuple):
 
     id: int
     length: int
+
+
+class Asked(NamedTuple):
+    """The driver's upper half was asked to expose a buffer with elements of these lengths; what shows of it follows."""
+
+    readable: tuple[int, ...] = ()
+    writable: tuple[int, ...] = ()
+
+
+class Answered(NamedTuple):
+    """What the driver's upper half said when it was asked for something.
+
+    *what*: refused (it takes no buffer of so many *elements* now), empty (none has come back that it did not hand up),
+    quiet (notifications are enabled, and there is nothing to hand up), delayed (enabled, for when most have come
+    back), awake (it looks by itself): after quiet and delayed it looks again only when it is notified.
+    """
+
+    what: str
+    elements: int = 0

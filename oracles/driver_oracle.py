@@ -19,8 +19,12 @@ from oracles.rules import Violation
 from oracles.split_driver import SplitFollower
 from oracles.trace import (
     Allowed,
+    Answered,
+    Asked,
+    Called,
     Entry,
     Exposed,
+    Idle,
     Looked,
     Notified,
     Observation,
@@ -33,7 +37,9 @@ from oracles.trace import (
     Supplied,
 )
 
-_PASSING = frozenset({"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun"})
+_PASSING = frozenset(
+    {"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun", "refused", "overlooked"}
+)
 """Moments after which a ring can be followed further, though the rule that names them was dropped."""
 
 
@@ -76,6 +82,10 @@ class DriverQueueOracle:
             Stored: follower.stored,
             Looked: follower.looked,
             Supplied: follower.supplied,
+            Asked: follower.asked,
+            Answered: follower.answered,
+            Called: follower.called,
+            Idle: follower.rested,
             Returned: follower.handed_up,
             Allowed: follower.allowed,
             Notified: follower.notified,

@@ -123,6 +123,8 @@ def _used_next(one: Situation) -> str | None:
     chain, told = one.chain, one.returned
     if chain is None or told is None or one.layout != spec.PACKED or not chain.used_flags & spec.DESC_F_NEXT:
         return None
+    if told.id != chain.buffer.id or chain.buffer.length is None:
+        return None  # another buffer altogether, or one that the descriptor does not name: flags have no part in it
     return f"{_mismatch(one)}; the used descriptor carries NEXT, which has no meaning there"
 
 
@@ -165,6 +167,29 @@ def _walk(one: Situation) -> str | None:
     if one.chain is not None and one.chain.buffer.id == one.returned.id:
         return None
     return _mismatch(one)
+
+
+@rule("VQ-DRV-HANDED", "returned")
+def _never_returned(one: Situation) -> str | None:
+    return _mismatch(one) if one.chain is None else None
+
+
+@rule("VQ-DRV-ROOM", "refused")
+def _no_room(one: Situation) -> str | None:
+    return (
+        f"a buffer of {one.slot} descriptors was refused with {one.old} in use, though the queue has held {one.new} "
+        "of them at a time"
+    )
+
+
+@rule("VQ-DRV-WAKE", "overlooked")
+def _overlooked(one: Situation) -> str | None:
+    assert one.chain is not None
+    whose = f"buffer {one.chain.buffer.id}, which the device returned"
+    if one.what == "asleep":
+        return f"the driver waits for a notification, and did not ask for one for {whose}"
+    waits = " and it waits to be notified of one" if one.what == "quiet" else ""
+    return f"the driver says that no buffer has come back{',' if waits else ''}{waits}; it did not hand up {whose}"
 
 
 def _mismatch(one: Situation) -> str:

@@ -6,85 +6,18 @@ must notify of and hand up. It never takes the driver's word for what it did. Kn
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from oracles import packed, spec, split
+from oracles.exposed import Chain, Found, Item, Situation
 from oracles.model import Buffer, Virtqueue
-from oracles.trace import Allowed, Exposed, Looked, Notified, Returned, Started, Stored, Supplied
+from oracles.trace import Allowed, Exposed, Looked, Notified, Started, Stored, Supplied
+from oracles.upper_half import UpperHalf
 
-Item = tuple[int, int, int, int, int]
-"""A descriptor: slot or entry, address, length, flags, next (packed: id)."""
-
-
-class Chain:
-    """A buffer as it was exposed: its descriptors in the order in which a device meets them."""
-
-    __slots__ = (
-        "buffer", "entries", "expected", "intended", "items", "loops", "overlaps", "readable", "repeated", "slots",
-        "start", "table", "turned", "untouched", "used", "used_flags", "writable", "wrong",
-    )  # fmt: skip
-
-    def __init__(self, start: int) -> None:
-        self.start = start  # split: head; packed: position
-        self.items: list[Item] = []  # in the ring
-        self.entries: list[Item] = []  # in the indirect table
-        self.table: tuple[int, int] = (0, 0)  # address, length in bytes
-        self.slots: list[int] = []
-        self.readable = self.writable = 0
-        self.loops = False  # a descriptor is met twice
-        self.overlaps = -1  # a descriptor of it that belongs to an outstanding buffer
-        self.repeated = False  # its head or id is that of an outstanding buffer
-        self.expected = -1  # split, IN_ORDER: the head that ring order demands
-        self.untouched = False  # split, IN_ORDER: nothing was stored to the descriptor that ring order demands
-        self.turned = -1  # packed: the first descriptor with wrong AVAIL and USED bits
-        self.wrong = False  # it can't be waved through
-        self.intended: Supplied | None = None  # what it is meant to be, where the driver's upper side is seen
-        self.buffer: Buffer
-        self.used = b""  # split: what the used ring says at its place, if that is one that a batch skips
-        self.used_flags = 0  # packed: of the used descriptor that returned it
-
-    def all(self) -> list[Item]:
-        """Its elements, without the descriptor that points to a table."""
-        return [item for item in self.items if not item[3] & spec.DESC_F_INDIRECT] + self.entries
+__all__ = ["Chain", "Follower", "Found", "Item", "Situation"]
 
 
-class Situation:
-    """What a follower could not wave through: the facts, for the rules to judge."""
-
-    __slots__ = (
-        "address", "chain", "data", "event", "features", "first", "flags", "layout", "moment", "new", "old", "returned",
-        "size", "slot", "told", "what",
-    )  # fmt: skip
-
-    def __init__(self, moment: str, told: Started) -> None:
-        self.moment = moment
-        self.told = told
-        self.layout = told.layout
-        self.features = told.features
-        self.size = told.size
-        self.chain: Chain | None = None
-        self.slot = -1
-        self.what = ""
-        self.old = 0
-        self.new = 0
-        self.flags = 0
-        self.event = 0
-        self.first = False  # nothing was exposed since the queue was started
-        self.address = 0
-        self.data = b""
-        self.returned: Returned | None = None
-
-    def has(self, feature: int) -> bool:
-        """Whether the feature was negotiated."""
-        return bool(self.features & feature)
-
-
-Found = list[Situation] | None
-"""What an observation shows, in the order in which it is to be judged."""
-
-
-class Follower:
+class Follower(UpperHalf):
     """Follows one live queue from the device's side; a layout's follower adds how its rings are read.
 
     ``found`` collects situations, in the order in which they are to be judged, until a look is over. ``lost``: the
@@ -94,9 +27,8 @@ class Follower:
     packed_layout = False
 
     def __init__(self, told: Started) -> None:
-        self.told = told
+        super().__init__(told)
         self.size = told.size
-        self.in_order = bool(told.features & spec.IN_ORDER)
         self.event_idx = bool(told.features & spec.EVENT_IDX)
         sizes = spec.area_sizes(told.layout, told.size)
         self.descriptor, self.driver, self.device = (bytearray(size) for size in sizes)
@@ -104,18 +36,13 @@ class Follower:
         self._areas = list(zip(places, (self.descriptor, self.driver, self.device), strict=True))
         self.begun = False  # the memory of a queue that starts was looked at
         self.exact = False  # the device's stores are logged
-        self.first = True
         self.lost = False
         self.unsettled = False  # something was published, and the look at it is not over
         self.serial = 0
         self.tables: dict[int, bytes] = {}
-        self.outstanding: dict[int, Chain] = {}
-        self.handed: deque[Chain] = deque()  # returned by the device, not yet handed up by the driver
-        self.intended: deque[Supplied] = deque()
         self.late: list[Situation] = []
         self.chains: list[Situation] = []
         self.altered: list[Situation] = []
-        self.words = (0, 0)  # the device's event suppression: flags, event
         self.steady = True  # it has not changed since something was exposed
         self.reader: split.Reader | packed.Reader
         self.restart(told)
@@ -126,13 +53,6 @@ class Follower:
         queue = self.reader.queue if hasattr(self, "reader") else Virtqueue(told.size, self.in_order)
         self.reader = (packed if self.packed_layout else split).Reader(told, queue)
         self.decided = told.available
-
-    def situation(self, moment: str) -> Situation:
-        """A situation with what is known of the queue."""
-        one = Situation(moment, self.told)
-        one.first = self.first
-        one.flags, one.event = self.words
-        return one
 
     # -- what the driver exposes
 
@@ -155,10 +75,6 @@ class Follower:
         if 0 <= offset < len(self.device):
             return self._in_device_area(offset, data)
         return self._elsewhere(address, data)
-
-    def supplied(self, told: Supplied) -> None:
-        """What the driver was asked to expose next, where that is known."""
-        self.intended.append(told)
 
     def _in_descriptors(self, offset: int, data: bytes) -> None:
         raise NotImplementedError
@@ -227,7 +143,9 @@ class Follower:
         """*chain* is exposed from here on."""
         if self.intended:
             chain.intended = intended = self.intended.popleft()
-            chain.wrong = chain.wrong or (intended.slots != len(chain.items) or intended.writable != chain.writable)
+            short = intended.slots != len(chain.items) if intended.slots else intended.direct != len(chain.all())
+            chain.wrong = chain.wrong or short or intended.writable != chain.writable
+            self.hold(chain)
         told = Supplied(self.serial, id_, len(chain.items), chain.readable, chain.writable, (), chain.table)
         self.serial += 1
         chain.repeated = id_ in self.outstanding
@@ -340,17 +258,3 @@ class Follower:
         unwanted = (self.steady or nothing_new) and not seen.forced and not self.wants()
         self.decided = self.place()
         return [self.situation("unwanted")] if unwanted else None
-
-    # -- what the driver hands up
-
-    def handed_up(self, told: Returned) -> Found:
-        """The driver handed up a buffer: whether it is another than the device returned, or its length is."""
-        chain = self.handed.popleft() if self.handed else None
-        if chain is not None:
-            buffer = chain.buffer
-            right = buffer.writable if buffer.length is None else buffer.length
-            if told.id == buffer.id and (told.length == right or right < 0):
-                return None
-        one = self.situation("returned")
-        one.chain, one.returned = chain, told
-        return [one]

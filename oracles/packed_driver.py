@@ -130,7 +130,7 @@ class PackedFollower(Follower):
 
     def unseen(self) -> list[Situation]:
         """A descriptor that was written to be available, and isn't where a device looks, or not in this lap."""
-        here = self.touched[self.next]
+        here = self.touched[self.next] if self.owner[self.next] is None else 0  # else a full ring's is stored again
         if not any(self.touched):
             return []
         one = self.situation("unseen")

@@ -138,9 +138,13 @@ def _wrap(one: Situation) -> str | None:
 @rule("P-LIST-NEXT", "list")
 def _next(one: Situation) -> str | None:
     chain = _list(one)
-    if chain.intended is not None and chain.intended.slots != len(chain.items):
-        meant = chain.intended.slots
+    if chain.intended is None or not chain.items:
+        return None
+    meant = chain.intended.slots
+    if meant and meant != len(chain.items):
         return f"the list at {one.slot} has {len(chain.items)} descriptors by NEXT, and was to have {meant}"
+    if not meant and chain.intended.direct != len(chain.all()):
+        return f"the list at {one.slot} has {len(chain.all())} elements, and was to have {chain.intended.direct}"
     return None
 
 

@@ -105,6 +105,8 @@ class SplitFollower(Follower):
             if in_order and follower != (index + 1) % size:
                 chain.wrong = True
             index = follower
+        if in_order and chain.expected in chain.slots[1:]:
+            chain.untouched = True  # it was stored to as a part of this chain, not as its head
         total = chain.readable + chain.writable
         chain.wrong = chain.wrong or index >= size or chain.loops or chain.overlaps >= 0 or total > 1 << 32
         for slot in chain.slots:
@@ -129,6 +131,7 @@ class SplitFollower(Follower):
 
     def begin(self) -> list[Situation]:
         """Used ring flags must have been 0 from the start (2.7.10.1)."""
+        self.stored_to.clear()  # what is there at first was not stored to be available
         if not self.device[0] | self.device[1] << 8 or self.exact:
             return []
         one = self.situation("begun")

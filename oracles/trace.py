@@ -15,6 +15,8 @@ from typing import NamedTuple, Union, get_args, get_type_hints
 
 from oracles.control import (
     Activity,
+    Answered,
+    Asked,
     Capability,
     Configured,
     Connected,
@@ -39,6 +41,8 @@ __all__ = [
     "KINDS",
     "Activity",
     "Allowed",
+    "Answered",
+    "Asked",
     "Called",
     "Capability",
     "Changed",
@@ -252,6 +256,8 @@ Observation = Union[
     Exposed,
     Looked,
     Returned,
+    Asked,
+    Answered,
     Poked,
     Wrote,
     Read,
@@ -355,7 +361,7 @@ def _load_value(kind: type[Observation], name: str, text: str) -> object:
     if hint == Extent:
         return _load_extent(text)
     items = [] if text == "-" else text.split(",")
-    if name in ("decoys", "heads"):
+    if hint == tuple[int, ...]:
         return tuple(_number(item) for item in items)
     return tuple(_load_extent(item) for item in items)
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from oracles import spec
 from oracles.trace import (
     Allowed,
+    Answered,
+    Asked,
+    Called,
     Exposed,
+    Idle,
     Looked,
     Notified,
     Observation,
@@ -111,6 +115,8 @@ def batch(*, skipped: bytes = b"") -> Trace:
     return [*split(O), *exposed, element(0, 2, 6), *more, idx(3)]
 
 
+FILLED: Trace = [Asked((), (8,)), *one(), Asked((), (8,)), *one(1, 1)]
+REFUSED: Trace = [Asked((), (8,)), Answered("refused", 1)]
 USED_UP: Trace = [*lists(p(0), p(1, id=1), p(2, id=2)), *desc(0, 0), *desc(1, 1), *desc(2, 2)]
 SILENT: Trace = [Stored(DEVICE, b"\1\0")]
 DISABLED: Trace = [Stored(DEVICE + 2, b"\1\0")]
@@ -162,6 +168,8 @@ CASES: list[tuple[str, Trace, Trace]] = [
     ("INO-S-DESC-SEQ", [*split(O), *two(), *one(1, 1)], [*split(O), *two(), *one(2, 1)]),
     ("INO-S-DESC-SEQ", [*split(O), *one(), Resetting("device"), *begun("split", O, cause="reset"), *LOOK, *one(1)],
      [*split(O), *one(), Resetting("device"), *begun("split", O, cause="reset"), *LOOK, *one()]),
+    ("INO-S-DESC-SEQ", [*split(O), d(3, NEXT, 0), d(0), head(0, 3), at(1), *LOOK],
+     [*split(O), d(0, NEXT, 1), d(1), head(0, 0), at(1), *LOOK]),
     ("S-NEXT-FREE", [*split(), *two(), d(2, NEXT, 1), head(1, 2), at(2)],
      [*split(), *two(), d(2, NEXT, 3), head(1, 2), at(2)]),
     ("S-CHAIN-2G", [*split(), *two(flags=(NEXT, NEXT))], [*split(), *two()]),
@@ -229,6 +237,17 @@ CASES: list[tuple[str, Trace, Trace]] = [
      [*batch(), Returned(0, 8)]),
     ("INO-DRV-WALK", [*packed(O), *lists(p(0), p(1, id=1)), *desc(0, 1, 6), Returned(1, 6)],
      [*packed(O), *lists(p(0), p(1, id=1)), *desc(0, 1, 6), Returned(0, 8), Returned(1, 6)]),
+    ("VQ-DRV-HANDED", [*split(), *one(), Returned(0, 8)], [*split(), *one(), element(0, 0, 8), idx(1), Returned(0, 8)]),
+    ("VQ-DRV-HANDED", [*split(), *one(), element(0, 0, 8), idx(1), Returned(0, 8), Returned(0, 8)],
+     [*split(), *one(0), *one(1, 1), element(0, 1, 8), element(1, 0, 8), idx(2), Returned(0, 8), Returned(1, 8)]),
+    ("VQ-DRV-WAKE", [*batch(), Returned(0, 8), Answered("quiet")], [*batch(), Returned(0, 8), Answered("delayed")]),
+    ("VQ-DRV-WAKE", [*batch(), Answered("empty")], [*split(), *one(), Answered("empty"), Answered("quiet")]),
+    ("VQ-DRV-WAKE", [*split(), *one(), Answered("quiet"), element(0, 0), idx(1), Idle(True)],
+     [*split(), *one(), Answered("quiet"), element(0, 0), idx(1), Called(), Idle(True)]),
+    ("VQ-DRV-WAKE", [*split(), *one(), Answered("delayed"), element(0, 0), idx(1), Idle(True)],
+     [*split(), *one(), *one(1, 1), Answered("delayed"), element(0, 0), idx(1), Idle(True)]),
+    ("VQ-DRV-ROOM", [*split(), *FILLED, element(0, 0, 8), idx(1), Returned(0, 8), *REFUSED],
+     [*split(), *FILLED, element(0, 0, 8), idx(1), *REFUSED]),
     ("INO-SKIP-LEN", [*batch(), Returned(0, 6)], [*batch(), Returned(0, 8)]),
     ("INO-SKIP-LEN", [*packed(O), *lists(p(0), p(1, id=1)), *desc(0, 1, 6), Returned(0, 16)],
      [*packed(O), *lists(p(0), p(1, id=1)), *desc(0, 1, 6), Returned(0, 8)]),

@@ -1,4 +1,4 @@
-"""Every rule that there is to be: those drawn from the texts, and the last three, which are ours."""
+"""Every rule that there is to be: those drawn from the texts, and the last six, which are ours."""
 
 from __future__ import annotations
 
@@ -45,4 +45,5 @@ VU-RESTART VU-SETBASE VU-SETNUM VU-KICK-NOFD VU-EVENTFD VU-ERRFD VU-QNUM VU-REPL
 VU-RESET-DEV VU-STATUS VU-FEAT-IO VU-BASE-BEFORE-INFLIGHT VU-INFLIGHT-LAYOUT VU-INFLIGHT-SPLIT
 VU-INFLIGHT-PACKED VU-INFLIGHT-RESUBMIT VU-INBAND VU-MEM-SLOTS VU-LOG VU-PROC DT-NET-MRG-FULL
 DT-NET-MRG-TOGETHER DT-I2C-ORDER DT-CAN-CTRL-ORDER VQ-LIVE VQ-DATA P-USED-ORDER
+VQ-DRV-WAKE VQ-DRV-HANDED VQ-DRV-ROOM
 """.split()

@@ -9,9 +9,9 @@ import pytest
 from oracles import driver_rules
 from oracles.driver_oracle import DriverOracle, judge_driver
 from oracles.rules import Level, registry
-from oracles.trace import KINDS, Entry, Looked, Notified, Observation, Resetting, Started, dump, load
-from tests.driver_traces_by_hand import ALLOWED, CASES, WARNED, one, split
-from tests.traces_by_hand import Trace
+from oracles.trace import KINDS, Entry, Looked, Notified, Observation, Resetting, Returned, Started, dump, load
+from tests.driver_traces_by_hand import ALLOWED, CASES, WARNED, O, lists, one, p, packed, split
+from tests.traces_by_hand import Trace, desc
 
 
 def named(table: Sequence[tuple[str, Trace, Trace]]) -> list[object]:
@@ -106,3 +106,12 @@ def test_never_raises_whatever_comes(layout: str) -> None:
         oracle = DriverOracle()
         for observation in [*first, *samples, Notified(), *reversed(samples)]:
             oracle.feed(0, observation)
+
+
+def test_a_mistaken_batch_is_not_laid_on_flags() -> None:
+    """A used descriptor with NEXT, and a driver that takes the youngest of the batch first: the walk is wrong."""
+    batch_with_next = [*packed(O), *lists(p(0), p(1, id=1)), *desc(0, 1, 6, 0x8083)]
+    for wrong, rule in ((Returned(1, 6), "INO-DRV-WALK"), (Returned(0, 6), "INO-SKIP-LEN")):
+        violation, _ = judge_driver(entries([*batch_with_next, wrong]))
+        assert violation is not None
+        assert violation.rule == rule

@@ -11,6 +11,8 @@ from fuzz.proof import table
 from fuzz.targets.model import Model, ModelSession
 from fuzz.targets.model.engine import Engine
 from fuzz.targets.model.faults import FAULTS
+from fuzz.targets.model_driver import ModelDriver, ModelDriverSession
+from fuzz.targets.model_driver.faults import FAULTS as DRIVER_FAULTS
 from fuzz.trouble import CONFORMS, FOUND
 from fuzz.verdict import VIOLATES, Outcome
 from oracles.rules import Violation
@@ -19,9 +21,10 @@ from oracles.rules import Violation
 def test_quick_passes(cli):
     done = cli("selftest", "--quick", "--seed", "3")
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in selftest.QUICK:
+    names = (*selftest.QUICK, *selftest.QUICK_DRIVER)
+    for name in names:
         assert f"\n{name} " in done.stdout
-    assert f"{len(selftest.QUICK)} of {len(selftest.QUICK)} faults found as they should be" in done.stdout
+    assert f"{len(names)} of {len(names)} faults found as they should be" in done.stdout
     assert "never accused" in done.stdout
 
 
@@ -60,6 +63,15 @@ def test_fails_if_the_clean_model_is_accused(monkeypatch, capsys):
     monkeypatch.setattr(Model, "open", _faulty)
     assert selftest.selftest(1, True, [FAULTS["canary"]]) == FOUND
     assert "ACCUSED" in capsys.readouterr().out
+
+
+def test_fails_if_the_clean_driver_is_accused(monkeypatch, capsys):
+    monkeypatch.setattr(selftest, "QUICK_CLEAN", 20)
+    monkeypatch.setattr(table, "every", lambda progress: [])
+    kinds = DRIVER_FAULTS["a37"].kinds
+    monkeypatch.setattr(ModelDriver, "open", lambda driver: ModelDriverSession(driver._raw, *kinds))
+    assert selftest.selftest(1, True, [FAULTS["canary"]]) == FOUND
+    assert "clean driver: 20 programs: ACCUSED" in capsys.readouterr().out
 
 
 def test_the_clean_model_is_never_accused_in_any_small_program():

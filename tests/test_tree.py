@@ -31,7 +31,9 @@ LAYERS = (
     ("model", "conversation"),
     ("split_rings", "announcing", "beside", "locating"),
     ("packed_rings", "split", "packed", "asking"),
-    ("order_rules", "exposing"),
+    ("order_rules", "exposed"),
+    ("upper_half",),
+    ("exposing",),
     ("split_rules",),
     ("packed_rules", "split_driver", "packed_driver", "driver_asking"),
     ("split_driver_rules", "packed_driver_rules"),
@@ -40,7 +42,7 @@ LAYERS = (
     ("frontend_rules", "ring_state_rules"),
     ("queue_oracle", "driver_oracle", "message_oracle"),
     ("poked",),
-    ("oracle",),
+    ("oracle", "mirror"),
 )
 #: No clock, no randomness, no threads, no input or output in the oracles.
 IMPURE = frozenset(
@@ -50,8 +52,8 @@ IMPURE = frozenset(
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
     (
-        "choices draft encoding generate hostile mutate phases pieces program reader shapes shrink simpler strategies "
-        "wild wild_reader"
+        "choices device_draws device_reader device_simpler draft encoding generate hostile mutate phases pieces "
+        "program reader shapes shrink simpler strategies wild wild_reader words"
     ).split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.

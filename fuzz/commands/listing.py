@@ -64,6 +64,11 @@ def targets() -> int:
     width = max(map(len, FAULTS)) + 8
     for fault in sorted(FAULTS.values(), key=lambda fault: fault.name):
         say("\n".join(_wrap(fault.text, width + 2, f"  {'model:' + fault.name:<{width - 2}}  ")))
+    from fuzz.targets.model_driver.faults import FAULTS as DRIVERS
+
+    say("\nfaults of model-driver:")
+    for driver_fault in DRIVERS.values():
+        say("\n".join(_wrap(driver_fault.text, 22, f"  {'model-driver:' + driver_fault.name:<18}  ")))
     from fuzz.targets.model.backend_faults import FAULTS as PROTOCOL
 
     say("\nfaults of model-vhost-user, beside those of the model (f: of our own front-end):")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from fuzz.verdict import Outcome
 
-FAMILIES = ("ring", "driver", "registers", "vhost_user")
+FAMILIES = ("ring", "driver", "driver_targets", "registers", "vhost_user")
 _HERE = Path(__file__).resolve().parent
 #: in a checkout, and in an installed package
 PLACES = (_HERE.parents[1] / "corpus" / "rules", _HERE.parent / "rule_corpus")

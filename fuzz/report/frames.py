@@ -9,7 +9,25 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fuzz.program import Lever, Notify, Program, Publish, QueueReset, Receive, Reset, Restart, Supply, Suppress
+from fuzz.program import (
+    Add,
+    Call,
+    Callbacks,
+    Get,
+    Kick,
+    Lever,
+    Misuse,
+    Notify,
+    Program,
+    Publish,
+    QueueReset,
+    Receive,
+    Reset,
+    Restart,
+    Supply,
+    Suppress,
+    Use,
+)
 from fuzz.report import story
 from fuzz.report.rings import Packed, Place, Rings
 from fuzz.report.story import Row, Story
@@ -31,6 +49,13 @@ _SIGNS: dict[type, tuple[str, str]] = {
     QueueReset: ("↺", "queue reset"),
     Restart: ("↺", "restart"),
     Lever: ("~", "lever"),
+    Add: ("+", "add"),
+    Kick: ("!", "kick"),
+    Get: ("−", "get"),
+    Callbacks: ("e", "callbacks"),
+    Use: ("✓", "use"),
+    Call: ("!", "call"),
+    Misuse: ("✗", "misuse"),
 }
 
 

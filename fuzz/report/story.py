@@ -7,12 +7,13 @@ steps. Must not know targets.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fuzz import encoding
 from fuzz.program import Notify, Program, Receive, Step, Supply
 from fuzz.report.rings import Packed, Rings, rings_for
+from fuzz.report.tale import Row, Story
 from oracles import vhost_user
 from oracles.oracle import Oracle, QueueOracle
 from oracles.rules import Violation
@@ -38,34 +39,9 @@ from oracles.trace import (
     Suppressed,
 )
 
+__all__ = ["Row", "Story", "shortened", "tell"]
+
 _SHOWN = 8  # buffers named in a list of them
-
-
-@dataclass(slots=True)
-class Row:
-    """One line of the table; *step* from 1, 0: set-up, -1: the end, when what is owed must come."""
-
-    step: int
-    driver: str = ""
-    device: str = ""
-    model: str = ""
-    ring: bool = False  # whether the device made a buffer used with it
-    bad: bool = False
-    note: str = ""  # what went wrong with it
-
-
-@dataclass(slots=True)
-class Story:
-    """All rows, the rings as they stood at the end, and what the oracle says."""
-
-    rows: list[Row]
-    rings: dict[int, Rings]
-    oracle: Oracle
-    violation: Violation | None
-
-    def queue(self) -> int:
-        """The queue that this is about."""
-        return self.violation.queue if self.violation is not None else 0
 
 
 #: Called after each observation, with the step that it belongs to and what is known then; nothing of it may be changed.
@@ -74,6 +50,10 @@ Watch = Callable[[int, dict[int, Rings], Oracle], None]
 
 def tell(program: Program, entries: Sequence[Entry], marks: Sequence[int], watch: Watch | None = None) -> Story:
     """The story of *entries*, of which those from marks[n] on belong to step n."""
+    if program.role == "device":
+        from fuzz.report.device_story import DeviceTeller
+
+        return DeviceTeller(program, entries, list(marks), watch).tell()
     return _Teller(program, entries, list(marks), watch).tell()
 
 

@@ -53,7 +53,7 @@ def render(shown: Shown) -> str:
     blocks = [
         _head(shown, violation),
         _facts(shown, told),
-        _table(told),
+        _table(told, shown.program.role == "device"),
         _ring(told, violation),
         _expected(violation),
         _before(shown),
@@ -71,7 +71,10 @@ def _wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
 def _head(shown: Shown, violation: Violation | None) -> list[str]:
     if violation is None:
         word = _WORDS.get(shown.verdict, shown.verdict)
-        lines = [f"{word}  {_HEADLINES.get(shown.verdict, 'no rule is broken')}"]
+        headline = _HEADLINES.get(shown.verdict, "no rule is broken")
+        if shown.verdict == BROKEN and shown.program.role == "device":
+            headline = "the driver gives up, though the device kept every rule"
+        lines = [f"{word}  {headline}"]
         return lines + (_wrapped(shown.reason, "      ") if shown.reason else [])
     rule = registry().get(violation.rule)
     if rule is None:
@@ -142,11 +145,12 @@ def _facts(shown: Shown, told: story.Story) -> list[str]:
     return lines
 
 
-def _table(told: story.Story) -> list[str]:
+def _table(told: story.Story, ours: bool) -> list[str]:
+    """*ours*: the device is, and the driver is under test."""
     rows, left = story.shortened(told.rows, ROWS)
     if not rows:
         return []
-    heads = ("driver", "device, as seen", "outstanding")
+    heads = ("driver, as seen", "device", "outstanding") if ours else ("driver", "device, as seen", "outstanding")
     first = min(34, max(len(heads[0]), *(len(row.driver) for row in rows)))
     room = WIDTH - len("    step  ") - first - 4 - len(heads[2])
     widths = (first, min(room, max(len(heads[1]), *(len(row.device) for row in rows))))

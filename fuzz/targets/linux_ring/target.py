@@ -21,6 +21,7 @@ from oracles import spec
 KIND = "linux-ring"
 _ALL = (1 << 64) - 1
 _LIMITS = Limits(
+    role="device",
     actions=frozenset({"reset", "queue_reset"}),
     split_sizes=(1, 2, 4, 8, 16, 64, 256),
     packed_sizes=(1, 2, 3, 5, 7, 8, 16, 64, 256),

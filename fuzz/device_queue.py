@@ -1,0 +1,284 @@
+"""One virtqueue as we serve it: looking at what the driver exposes, using its buffers, and notifying it.
+
+Reads raw memory, and keeps the rules of devices; never judges. What the driver made available, the oracle of drivers
+knows; it is asked, so that both have the same books.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Union
+
+from fuzz.program import Suppress, Use
+from fuzz.regarding import found
+from fuzz.targets.driver import DriverSession
+from oracles import packed_rings, spec, split_rings
+from oracles.driver_oracle import DriverQueueOracle
+from oracles.exposing import Follower
+from oracles.split_rings import Chain
+from oracles.trace import Called, Looked, Observation, Resetting, Started, Stored
+
+Ring = Union[split_rings.DeviceRing, packed_rings.DeviceRing]
+UNKNOWN = 0xFFFF
+"""The id of a buffer that the driver handed up and never exposed."""
+
+
+class DeviceQueue:
+    """The device's half of a driver session's queue. *feed*: takes each observation, and raises if it is a find."""
+
+    def __init__(
+        self, session: DriverSession, oracle: DriverQueueOracle, feed: Callable[[Observation], None], logging: bool
+    ) -> None:
+        self.session = session
+        self.oracle = oracle
+        self.feed = feed
+        self.logging = logging
+        self.live = bool(getattr(session, "live", False))  # the driver runs by itself
+        self.memory = session.memory
+        self.words = session.memory.cast("H")
+        #: what each device-writable part begins with, and how much is written at least, where we are of some class
+        self.prefix = bytes(getattr(session, "prefix", b""))
+        self.least = int(getattr(session, "least", 0))
+        self.ring: Ring
+        self.fetched: deque[tuple[int, Chain]] = deque()  # (serial number, buffer) that were fetched and not used
+        self.wrote: dict[int, int] = {}  # serial number to bytes written
+        self.waiting: deque[int] = deque()  # tokens of buffers that were not seen exposed yet
+        self.ids: dict[int, int] = {}  # tokens to heads or buffer ids
+        self.count = 0  # buffers fetched over the whole run
+        self.due = False  # a notification was asked for and not sent
+        self._serial = 0
+        self._last: Chain | None = None
+
+    @property
+    def follower(self) -> Follower:
+        """What the oracle knows of the queue."""
+        assert self.oracle.follower is not None
+        return self.oracle.follower
+
+    # -- life
+
+    def begin(self, cause: str) -> None:
+        """The driver set the queue up."""
+        session, config = self.session, self.session.queue
+        address = session.address
+        self.memory = session.memory
+        self.words = session.memory.cast("H")
+        split = not session.features & spec.RING_PACKED
+        kind = split_rings.DeviceRing if split else packed_rings.DeviceRing
+        places = (config.descriptor, config.driver, config.device)
+        self.ring = kind(
+            self.memory, address, self._store, session.features, config.size, *places, config.available, config.used
+        )
+        self.fetched.clear()
+        self.waiting.clear()
+        self.ids.clear()
+        self.due = False
+        self._serial = 0
+        self._last = None
+        self.feed(self._started(cause, config.available, config.used))
+        if self.logging and self.oracle.live:  # what was there before the first store that is logged
+            for seen in found(self.follower, self.memory, address):
+                self.feed(seen)
+        self.look()
+
+    def _started(self, cause: str, available: int, used: int) -> Started:
+        session, config = self.session, self.session.queue
+        address = session.address
+        layout = spec.PACKED if session.features & spec.RING_PACKED else spec.SPLIT
+        return Started(
+            layout, config.size, session.features, config.descriptor + address, config.driver + address,
+            config.device + address, (address, len(self.memory)), available, used, 1, cause,
+        )  # fmt: skip
+
+    def restart(self) -> None:
+        """Stop and go on where we were; buffers that we fetched out of turn keep us from it."""
+        if self.fetched or not self.oracle.live:
+            return
+        ring, config = self.ring, self.session.queue
+        self.feed(Resetting("stop", ring.base()))
+        available, used = (ring.available, ring.used) if isinstance(ring, split_rings.DeviceRing) else _positions(ring)
+        places = (config.descriptor, config.driver, config.device)
+        self.ring = type(ring)(
+            self.memory, self.session.address, self._store, self.session.features, config.size, *places, available, used
+        )
+        self.feed(self._started("restart", self.follower.place(), used))
+
+    # -- looking
+
+    def look(self, waited: bool = False) -> None:
+        """See what the driver exposes."""
+        if not self.oracle.live:
+            return
+        if self.live:
+            self.session.kick()  # what it has to say, and whether it lives
+        news = not self.live or not self.follower.begun
+        if not self.logging:
+            for seen in found(self.follower, self.memory, self.session.address, self.live):
+                self.feed(seen)
+                news = True
+        if news:
+            self.feed(Looked(waited, self.logging))
+        if self.oracle.live:
+            self._name_tokens()
+
+    def _name_tokens(self) -> None:
+        """Buffers are exposed in the order in which they were added."""
+        follower = self.follower
+        fresh = follower.serial - self._serial
+        self._serial = follower.serial
+        ids = list(follower.outstanding)[-fresh:] if fresh else []
+        for id_ in ids:
+            if self.waiting:
+                self.ids[self.waiting.popleft()] = id_
+
+    def expect(self, count: int, seconds: float) -> bool:
+        """Look until *count* buffers are there to be used, or the time is over; whether there are any."""
+        deadline = time.monotonic() + seconds
+        while self.oracle.live and len(self.follower.outstanding) < count and time.monotonic() < deadline:
+            time.sleep(0.0005)
+            self.look()
+        return bool(self.oracle.live and self.follower.outstanding)
+
+    def fetch(self, most: int) -> None:
+        """Fetch what is available, until there are so many that were not used."""
+        if self.live:
+            most = min(most, len(self.follower.outstanding))  # nothing that the last look did not show
+        while len(self.fetched) < most and self.ring.waiting():
+            chain = self.ring.fetch()
+            if chain is None:
+                return
+            self.fetched.append((self.count, chain))
+            self.count += 1
+
+    # -- using
+
+    def _store(self, offset: int, data: bytes) -> None:
+        if len(data) == 2:
+            self.words[offset >> 1] = data[0] | data[1] << 8
+        else:
+            self.memory[offset : offset + len(data)] = data
+        self.feed(Stored(self.session.address + offset, data))
+
+    def write(self, number: int, chain: Chain, length: int | None) -> int:
+        """Write so many bytes to the buffer, or all that it has room for; how many."""
+        capacity = sum(size for _, size in chain.writable)
+        written = capacity if length is None else min(max(length, self.least), capacity)
+        self.wrote[number] = written
+        data = (self.prefix + bytes([1 + number % 127]) * written)[:written]
+        done = 0
+        for address, size in chain.writable:
+            part, at = min(size, written - done), address - self.session.address
+            if part and 0 <= at <= len(self.memory) - part:
+                self.memory[at : at + part] = data[done : done + part]
+            done += part
+        return written
+
+    def use(self, step: Use) -> None:
+        """Use the buffers that the step means."""
+        in_order = self.ring.in_order
+        self.fetch(1 << 16 if step.order == "youngest" and not in_order else step.count)
+        count = min(step.count, len(self.fetched))
+        if not count:
+            return
+        if step.order == "youngest" and not in_order:
+            taken = [self.fetched.pop() for _ in range(count)]
+        else:
+            taken = [self.fetched.popleft() for _ in range(count)]
+            if step.order == "reversed" and not in_order:
+                taken.reverse()
+        if isinstance(self.ring, packed_rings.DeviceRing):
+            self.ring.junk = spec.DESC_F_NEXT if step.junk else 0
+        if in_order and not step.singly:
+            self._use_batch(taken, step)
+        else:
+            for number, chain in taken:
+                self.ring.use([chain], self.write(number, chain, step.length), step.singly)
+                self._decide()
+            if not step.singly:
+                self.ring.publish()
+        self._decide()
+        self._last = taken[-1][1]
+
+    def _use_batch(self, taken: Sequence[tuple[int, Chain]], step: Use) -> None:
+        """One used element for all; what is skipped is written completely (2.7.9)."""
+        for number, chain in taken[:-1]:
+            self.write(number, chain, None)
+        length = self.write(*taken[-1], step.length)
+        chains = [chain for _, chain in taken]
+        ring = self.ring
+        if step.junk and isinstance(ring, split_rings.DeviceRing):
+            for place in range(1, len(chains)):
+                ring.element((ring.used + place) % ring.size, chains[place - 1].id, place)
+        ring.use(chains, length)
+
+    def _decide(self) -> None:
+        """Whether what was published asks for a notification, by the words as they are now."""
+        self.due = self.ring.calls() or self.due
+
+    # -- notifying
+
+    def call(self, force: bool = False) -> bool:
+        """Notify the driver if that is due; whether we did."""
+        if not self.due and not force:
+            return False
+        self.due = False
+        self.feed(Called())
+        self.session.interrupt()
+        return True
+
+    def suppress(self, step: Suppress) -> None:
+        """Write our suppression words (2.7.10, 2.8.10), from where the driver is."""
+        place, ring, device = self.follower.place(), self.ring, self.session.queue.device
+        mode = step.mode if self.ring.event_idx or step.mode != "event" else "enable"
+        if isinstance(ring, split_rings.DeviceRing):
+            if ring.event_idx:
+                ahead = {"event": step.ahead, "disable": -1}.get(mode, 0)
+                self._store(device + 4 + 8 * ring.size, (place + ahead & 0xFFFF).to_bytes(2, "little"))
+            else:
+                self._store(device, int(mode == "disable").to_bytes(2, "little"))
+            return
+        if mode == "event":
+            at, wrap = (place & 0x7FFF) + step.ahead % ring.size, place >> 15
+            if at >= ring.size:
+                at, wrap = at - ring.size, wrap ^ 1
+            self._store(device, (at | wrap << 15).to_bytes(2, "little"))
+        self._store(device + 2, {"enable": 0, "disable": 1}.get(mode, 2).to_bytes(2, "little"))
+
+    # -- breaking rules
+
+    def misuse(self, what: str, value: int) -> None:
+        """Break a rule of devices; nobody judges what follows."""
+        self.fetch(1 << 16)
+        ring, size = self.ring, self.ring.size
+        slots = sum(chain.slots for _, chain in list(self.fetched)[:1]) or 1
+        oldest = self.fetched[0][1] if self.fetched else Chain(value, slots, [], [])
+        if what == "flags":
+            self._flags(value)
+        elif what == "jump" and isinstance(ring, split_rings.DeviceRing):
+            ring.used = ring.used + value & 0xFFFF
+            ring.publish()
+        elif what == "jump" and isinstance(ring, packed_rings.DeviceRing):
+            ring.advance(value % size, False)
+            ring.use([oldest], 0)
+        elif what == "again" and self._last is not None:
+            ring.use([self._last], 0)
+        elif what == "youngest" and self.fetched:
+            ring.use([self.fetched.pop()[1]], 0)
+        elif what == "length":
+            ring.use([oldest], value or 0xFFFFFFFF)
+        else:
+            ring.use([Chain(value, slots, [], [])], 0)
+        self.due = True
+
+    def _flags(self, value: int) -> None:
+        ring = self.ring
+        if isinstance(ring, split_rings.DeviceRing):
+            self._store(ring.device, (value & 0xFFFF).to_bytes(2, "little"))
+        else:
+            ring.store_flags(ring.used, value & 0xFFFF)
+
+
+def _positions(ring: packed_rings.DeviceRing) -> tuple[int, int]:
+    return ring.next | ring.wrap << 15, ring.used | ring.used_wrap << 15
