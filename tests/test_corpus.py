@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from fuzz.driver_side import run
 from fuzz.encoding import dump, load
 from fuzz.proof import family
 from fuzz.proof.ring import planted
+from fuzz.targets import Target
 from fuzz.targets.model import Model
 from fuzz.targets.model.faults import FAULTS
 from fuzz.targets.model_driver import ModelDriver
@@ -48,7 +50,7 @@ def test_a_device_that_conforms_is_not_accused(name):
 
 @pytest.mark.parametrize("name", sorted(AS_DEVICE))
 def test_a_driver_that_conforms_is_not_accused(name):
-    outcome = Runner(ModelDriver()).run(load(ALL[name].read_text(encoding="utf-8")))
+    outcome = Runner(cast("Target", ModelDriver())).run(load(ALL[name].read_text(encoding="utf-8")))
     assert (outcome.verdict, outcome.violation, outcome.warnings) == (CONFORMS, None, [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from typing import cast
 
 import pytest
 
@@ -16,7 +17,7 @@ from fuzz.program import Add, Misuse, Program, Use
 from fuzz.proof import driver_targets
 from fuzz.proof.table import prove
 from fuzz.regarding import found
-from fuzz.targets import TargetError
+from fuzz.targets import Target, TargetError
 from fuzz.targets.dpdk_virtio_user import DpdkVirtioUser
 from fuzz.targets.model import Model
 from fuzz.targets.model_driver import ModelDriver, ModelDriverSession
@@ -43,7 +44,7 @@ def of(text: str, layout: str = "split") -> Program:
 
 
 def run(program: Program, fault: str = "") -> Outcome:
-    return Runner(ModelDriver(fault)).run(program)
+    return Runner(cast("Target", ModelDriver(fault))).run(program)
 
 
 # -- text
@@ -150,7 +151,7 @@ class UnloggedDriver(ModelDriver):
 
 @pytest.mark.parametrize("kind", [ModelDriver, UnloggedDriver])
 def test_the_clean_driver_is_never_accused(kind):
-    runner = Runner(kind())
+    runner = Runner(cast("Target", kind()))
     outcomes = [runner.run(nth(7, index, LIMITS)) for index in range(250)]
     assert [(outcome.rule, outcome.reason) for outcome in outcomes if outcome.verdict != CONFORMS] == []
     assert [warning.rule for outcome in outcomes for warning in outcome.warnings] == []
@@ -167,7 +168,7 @@ def test_every_fault_is_found_by_its_rule_and_made_small(name):
 
 @pytest.mark.parametrize("name", ["a34", "a35", "a36", "a37", "a39", "a40", "a41", "a42", "a43", "a44", "a45", "early"])
 def test_most_faults_show_without_a_log_of_stores_too(name):
-    runner = Runner(UnloggedDriver(name))
+    runner = Runner(cast("Target", UnloggedDriver(name)))
     limits = selftest.limits_for(FAULTS[name], LIMITS)
     found = (runner.run(nth(1, index, limits)) for index in range(200))
     outcome = next(one for one in found if one.verdict != CONFORMS)
@@ -195,6 +196,7 @@ def test_the_saved_trace_is_judged_alike(layout):
     violation, _ = judge_driver(load_trace(dump_trace(outcome.trace)))
     assert outcome.rule == "VQ-DRV-WAKE"
     assert violation is not None
+    assert outcome.violation is not None
     assert (violation.rule, violation.message) == (outcome.rule, outcome.violation.message)
 
 
@@ -237,7 +239,7 @@ def test_a_driver_that_gives_up_without_cause_is_told(monkeypatch):
 
 def test_after_a_misuse_nobody_is_judged():
     limits = replace(LIMITS, actions=LIMITS.actions | {"hostile"})
-    runner = Runner(ModelDriver())
+    runner = Runner(cast("Target", ModelDriver()))
     outcomes = [runner.run(nth(3, index, limits)) for index in range(200)]
     assert {(outcome.verdict, outcome.reason) for outcome in outcomes} == {(CONFORMS, "")}
 
@@ -317,7 +319,9 @@ def test_the_reference_driver_is_listed_and_asked(cli):
 def test_dpdk_sends_and_receives_as_its_buffers_are_used(layout, way, in_order):
     target = DpdkVirtioUser(way)
     text = f"virtqueue-program 1\nrole device\nqueue {layout} 64\nfeatures version_1{in_order}\n"
-    outcome = Runner(target).run(load(f"{text}use 4\ncall\nuse 64\nuse 16 junk\nuse 3 singly\ncall force\n"))
+    outcome = Runner(cast("Target", target)).run(
+        load(f"{text}use 4\ncall\nuse 64\nuse 16 junk\nuse 3 singly\ncall force\n")
+    )
     assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
     assert outcome.chains >= 4 + 3 + 2
     assert target.starts == 1
@@ -341,7 +345,7 @@ def test_only_ways_that_there_are(cli):
 def test_a_testpmd_that_ends_at_once_is_no_verdict(monkeypatch):
     monkeypatch.setenv("VQFUZZ_DPDK_TESTPMD", "false")
     with pytest.raises(TargetError, match="testpmd ended before it connected: exit status 1"):
-        Runner(DpdkVirtioUser()).run(of("use 1\n"))
+        Runner(cast("Target", DpdkVirtioUser())).run(of("use 1\n"))
 
 
 def test_what_may_be_torn_is_left_for_the_next_look():
