@@ -13,9 +13,15 @@ from fuzz.encoding import load
 from fuzz.program import Program, Use
 from fuzz.targets import Target
 from fuzz.targets.dpdk_virtio_user import DpdkVirtioUser
+from fuzz.targets.linux_ring.target import LinuxRing
 from fuzz.verdict import CONFORMS, UNDECIDED
+from oracles import spec
 
-FOUND = Path(__file__).resolve().parent.parent / "corpus" / "found" / "dpdk-virtio-user"
+ALL = Path(__file__).resolve().parent.parent / "corpus" / "found"
+FOUND = ALL / "dpdk-virtio-user"
+LINUX = {
+    "poll-forgets-batch": "VQ-DRV-WAKE", "reset-keeps-free-head": "INO-S-DESC-SEQ", "reset-keeps-batch": "INO-DRV-WALK",
+}  # fmt: skip
 
 
 def singly(program: Program) -> Program:
@@ -35,3 +41,19 @@ def test_a_batch_that_is_received_stops_the_queue() -> None:
     assert outcome.verdict == UNDECIDED
     assert "the driver exposed nothing" in outcome.reason
     assert outcome.chains < 4 + 64 + 1
+
+
+@pytest.mark.target("linux-source-7.3")
+@pytest.mark.parametrize("name", LINUX)
+def test_what_linux_forgets_in_order(name: str) -> None:
+    program = load((ALL / "linux-ring" / f"{name}.vq").read_text(encoding="utf-8"))
+    target = LinuxRing("linux-ring:7.3", "7.3")
+    try:
+        runner = Runner(cast("Target", target))
+        control = runner.run(replace(program, features=program.features & ~spec.IN_ORDER))
+        assert (control.verdict, control.reason) == (CONFORMS, "")
+        if target.describe()["version"] != "Linux 7.3.4":
+            pytest.skip(f"found in 7.3.4; here: {target.describe()['version']}")
+        assert runner.run(program).rule == LINUX[name]
+    finally:
+        target.close()
