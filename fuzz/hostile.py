@@ -41,9 +41,11 @@ def nth(seed: int, index: int, limits: Limits) -> Program:
 
 def drawn(mode: str, seed: int, index: int, limits: Limits) -> Program:
     """Program number *index* of *seed* in one of MODES; mixed: every other one is hostile."""
-    if mode == "hostile" or (mode == "mixed" and index % 2):
-        return nth(seed, index, limits)
-    return generate.nth(seed, index, limits)
+    if not (mode == "hostile" or (mode == "mixed" and index % 2)):
+        return generate.nth(seed, index, limits)
+    if limits.role == "device":  # as one, it is the used ring that we misuse, at the end of a program
+        return generate.nth(seed, index, replace(limits, actions=limits.actions | {"hostile"}))
+    return nth(seed, index, limits)
 
 
 def widened(limits: Limits) -> Limits:

@@ -138,7 +138,7 @@ def test_what_a_reset_in_order_leaves_behind_is_seen(opened, version) -> None:
     device.kick()
     found, _ = judge_driver(device.trace)
     if found is not None:  # a later one may have mended it
-        assert found.rule == "INO-S-AVAIL-HEADS"
+        assert found.rule == "INO-S-DESC-SEQ"
         assert second is not None
         device.use([second], 4)
         assert device.get() == []
