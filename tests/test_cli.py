@@ -135,7 +135,7 @@ def test_status_line_is_rewritten_on_a_terminal():
     import pty
 
     child, terminal = pty.openpty()
-    command = [sys.executable, "-m", "fuzz", "fuzz", "model", "--seed", "1", "--time", "1s"]
+    command = [sys.executable, "-m", "fuzz", "fuzz", "model", "--seed", "1", "--time", "4s"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, stderr=terminal, capture_output=False, stdout=subprocess.PIPE, env=environment,
                           cwd=ROOT, timeout=60, check=False)  # fmt: skip

@@ -28,9 +28,9 @@ def test_start_sends_what_the_protocol_wants(path):
         target.close()
     kinds = [request for request, _, _ in backend.requests]
     ring = [8, 10, 9, 14, 13, 12, 18]  # size, base, addresses, error, call, kick last, enable
-    assert kinds[:6] == [1, 15, 16, 3, 2, 5]
-    assert kinds[6:20] == ring * 2
-    payloads = {request: payload for request, payload, _ in backend.requests[:13]}
+    assert kinds[:7] == [1, 15, 16, 3, 17, 2, 5]  # 17: how many rings there are, as two are more than anybody must have
+    assert kinds[7:21] == ring * 2
+    payloads = {request: payload for request, payload, _ in backend.requests[:14]}
     assert int.from_bytes(payloads[fake.SET_FEATURES], "little") == WANTED | 1 << 30 | 1 << 9
     assert payloads[fake.SET_VRING_BASE] == (0).to_bytes(4, "little") + (65530).to_bytes(4, "little")
     assert payloads[fake.SET_MEM_TABLE][8:16] == GUEST_ADDRESS.to_bytes(8, "little")
