@@ -17,7 +17,7 @@ from fuzz.finds import Find
 from fuzz.hostile import drawn
 from fuzz.program import Program
 from fuzz.report.text import quote
-from fuzz.status import Status, duration
+from fuzz.status import Status, counted, duration
 from fuzz.tally import Tally
 from fuzz.targets import Target, TargetError
 from fuzz.telling import facts, report, shrunk_facts
@@ -76,7 +76,7 @@ class Campaign:
             code = INTERRUPTED
         except TargetError as error:
             self.status.clear()
-            self.say(f"stopped after {_count(self.tally.programs, 'program')}: {error}")
+            self.say(f"stopped after {counted(self.tally.programs, 'program')}: {error}")
             code = FOUND if self.tally.found else TARGET
         self._finish(code == INTERRUPTED)
         return self.tally.code() if code is None else code
@@ -142,10 +142,10 @@ class Campaign:
         tally = self.tally
         parts = [
             duration(now - self.began),
-            f"{_count(tally.programs, 'program')}, {tally.programs / seconds:.0f}/s",
+            f"{counted(tally.programs, 'program')}, {tally.programs / seconds:.0f}/s",
             f"{tally.chains / seconds:.0f} chains/s",
             tally.exercised(),
-            f"{_count(sum(tally.by_rule.values()), 'find')}",
+            f"{counted(sum(tally.by_rule.values()), 'find')}",
         ]
         parts += [f"{tally.slow} slow"] if tally.slow else []
         parts += [f"{tally.undecided} undecided"] if tally.undecided else []
@@ -261,8 +261,8 @@ class Campaign:
 
     def _smaller(self, program: Program, outcome: Outcome, needs: Needs, seconds: float = 0.0) -> Smaller:
         def show(done: int, now: Program) -> None:
-            steps = _count(len(now.steps), "step")
-            self.status.show(f"{needs.rule}: {steps} after {_count(done, 'execution')}")
+            steps = counted(len(now.steps), "step")
+            self.status.show(f"{needs.rule}: {steps} after {counted(done, 'execution')}")
 
         return minimise(self.runner, program, outcome, needs, seconds=seconds, progress=show)
 
@@ -322,17 +322,17 @@ class Campaign:
         for (rule, _), find in self.kept.items():
             more = tally.by_rule[rule] - 1
             if more:
-                self.say(f"{find.id}: {rule} also seen {_count(more, 'more time')}")
+                self.say(f"{find.id}: {rule} also seen {counted(more, 'more time')}")
                 finds.update(find, also_seen=more)
         for one, count in tally.known.items():
-            self.say(f"known {one.id}: met {_count(count, 'time')}: {one.reason} (--all reports it)")
+            self.say(f"known {one.id}: met {counted(count, 'time')}: {one.reason} (--all reports it)")
         for rule, count in sorted(tally.warnings.items()):
-            times = _count(count, "time")
+            times = counted(count, "time")
             self.say(f"warning {rule}: suspicious, but no failure by itself; seen {times} (vqfuzz rules {rule})")
         parts = [
-            f"{_count(tally.programs, 'program')} in {duration(whole)}",
+            f"{counted(tally.programs, 'program')} in {duration(whole)}",
             f"{tally.programs / seconds:.0f}/s",
-            f"{_count(tally.chains, 'buffer')} used, {tally.chains / seconds:.0f}/s",
+            f"{counted(tally.chains, 'buffer')} used, {tally.chains / seconds:.0f}/s",
             tally.exercised(),
         ]
         parts += [f"{tally.slow} slow"] if tally.slow else []
@@ -340,7 +340,7 @@ class Campaign:
         parts += [f"{tally.flaky} flaky"] if tally.flaky else []
         parts += [f"{tally.rejected} rejected cleanly"] if tally.rejected else []
         parts += [f"{tally.unjudged} not judged: they fail in legal mode, too"] if tally.unjudged else []
-        found = f"{_count(tally.found, 'find')} in {self.wanted.out}" if tally.found else "no violation"
+        found = f"{counted(tally.found, 'find')} in {self.wanted.out}" if tally.found else "no violation"
         self.say(" · ".join([*parts, found]) + (" · interrupted" if interrupted else ""))
         self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.drawn, 1))}")
 
@@ -351,10 +351,6 @@ def _version(find: Find) -> str:
 
 def _our_fault(outcome: Outcome) -> str:
     return f"vqfuzz itself failed on this program: {outcome.reason}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 __all__ = ["CRASHED", "HUNG", "VIOLATES", "Campaign", "Wanted", "narrow"]

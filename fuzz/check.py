@@ -20,7 +20,7 @@ from fuzz.confirm import Needs, Runner, again, audited, minimise
 from fuzz.generate import nth
 from fuzz.plan import Item, Selection, plan, selection
 from fuzz.program import Program
-from fuzz.report.text import quote
+from fuzz.report.text import quote, section_in
 from fuzz.results import FAILED, NOT_OFFERED, PASSED, UNDECIDED, Result
 from fuzz.targets import Target
 from fuzz.telling import facts, report, shrunk_facts
@@ -226,7 +226,7 @@ class Checker:
             return result
         version = self.settings.version
         level = rule.level_in(version) or rule.level
-        section = rule.place if rule.document != "virtio" else _section(rule.section[version], result.layout)
+        section = rule.place if rule.document != "virtio" else section_in(rule.section[version], result.layout)
         return replace(result, title=rule.title, level=level.value, section=section,
                        cite=rule.cite(version, result.layout))  # fmt: skip
 
@@ -271,12 +271,6 @@ def _case_report(result: Result) -> str:
     return "\n".join(
         [*lines, f"  case      {case} · reproduced {result.reproduced}", f"  vqfuzz judge {quote(result.find)}"]
     )
-
-
-def _section(numbers: str, layout: str) -> str:
-    """Of two numbers the one of the layout."""
-    parts = numbers.split(", ")
-    return parts[-1] if layout == spec.PACKED else parts[0]
 
 
 def checks_of(target: Target) -> Sequence[Check]:

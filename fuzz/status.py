@@ -55,3 +55,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes} min {rest:02} s"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something: 1 program, 2 programs."""
+    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -353,6 +353,10 @@ class Log:
         self.heard &= ~access.value
         self.emptied = self.quiet
 
+    def notify_capability(self) -> Capability | None:
+        """The preferred one is the first (4.1.4.1)."""
+        return next((one for one in self.capabilities if one.type == registers.NOTIFY_CFG), None)
+
 
 def _join(words: dict[int, int]) -> int:
     """Feature bits from their windows: as many as there may be (2.2)."""

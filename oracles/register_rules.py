@@ -9,7 +9,6 @@ from oracles import registers, spec
 from oracles.register_asking import rule
 from oracles.register_log import WINDOWS, Access, Log, lacking, unknown
 from oracles.registers import FEATURES_OK, MMIO, NEEDS_RESET, NO_VECTOR, PCI, SUSPEND
-from oracles.trace import Capability
 
 _MEM, _MEM_NEEDS = 24, 1 << 2  # virtio-mem may insist on UNPLUGGED_INACCESSIBLE (5.15.3)
 _MAY_INSIST = spec.ACCESS_PLATFORM | spec.ORDER_PLATFORM | spec.SR_IOV | spec.VERSION_1  # 6.2
@@ -222,14 +221,9 @@ def _capabilities(log: Log, access: Access) -> str | None:
     return None
 
 
-def _notify_capability(log: Log) -> Capability | None:
-    """The preferred one is the first (4.1.4.1)."""
-    return next((one for one in log.capabilities if one.type == registers.NOTIFY_CFG), None)
-
-
 @rule("PCI-NOTIFY-CAP", "read", "queue_notify_off")
 def _notify_place(log: Log, access: Access) -> str | None:
-    one = _notify_capability(log)
+    one = log.notify_capability()
     if one is None:
         return None
     width = 4 if log.offer() & spec.NOTIFICATION_DATA else 2

@@ -9,7 +9,6 @@ from oracles import registers, spec
 from oracles.register_asking import rule
 from oracles.register_log import Access, Log
 from oracles.registers import DRIVER_OK, MMIO, NO_VECTOR, PCI
-from oracles.trace import Capability
 
 _CONFIGURES = ("queue_size", *registers.AREAS)
 _PROBED = ("magic", "version", "device_id")
@@ -81,10 +80,6 @@ def _isr(log: Log, access: Access) -> str | None:
     return None
 
 
-def _notify_capability(log: Log) -> Capability | None:
-    return next((one for one in log.capabilities if one.type == registers.NOTIFY_CFG), None)
-
-
 def _kick(log: Log, access: Access) -> str | None:
     """What is wrong with the form of a notification (4.1.5.2.1, 4.2.3.3)."""
     queue = log.queues.get(access.queue)
@@ -105,7 +100,7 @@ def _kick_pci(log: Log, access: Access) -> str | None:
     if log.transport != PCI:
         return None
     wrong = _kick(log, access)
-    one, queue = _notify_capability(log), log.queues.get(access.queue)
+    one, queue = log.notify_capability(), log.queues.get(access.queue)
     if wrong is None and one is not None and queue is not None and queue.notify_off >= 0:
         place = queue.notify_off * one.multiplier
         if access.at != place:

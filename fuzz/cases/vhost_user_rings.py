@@ -98,12 +98,8 @@ def _initially_stopped(bench: Bench) -> None:
     bench.watch(line)
 
 
-def _initially_disabled(bench: Bench) -> None:
-    """A ring is started and not enabled."""
-    before = _begin(bench)
-    bench.introduce()
-    _needs_bit30(bench)
-    bench.share()
+def _enabled_late(bench: Bench, before: bytes) -> None:
+    """A ring is started with the others, filled, and enabled at last."""
     line = _subject(bench)
     for number in bench.queues:
         bench.start(bench.line(number), enable=number != line.number)
@@ -114,6 +110,15 @@ def _initially_disabled(bench: Bench) -> None:
     bench.kick(line)
     bench.served(line, 1, 0.2)
     _settle(bench, line, number, at, before)
+
+
+def _initially_disabled(bench: Bench) -> None:
+    """A ring is started and not enabled."""
+    before = _begin(bench)
+    bench.introduce()
+    _needs_bit30(bench)
+    bench.share()
+    _enabled_late(bench, before)
 
 
 def _disabled(bench: Bench) -> None:
@@ -305,16 +310,7 @@ def _reset_device(bench: Bench) -> None:
     bench.watch(line)
     bench.forget()
     bench.share()
-    line = _subject(bench)
-    for number in bench.queues:
-        bench.start(bench.line(number), enable=number != line.number)
-    bench.ready()
-    number, at = _attempt(bench, line)
-    bench.frontend.enable(line.number)
-    bench.frontend.settle()
-    bench.kick(line)
-    bench.served(line, 1, 0.2)
-    _settle(bench, line, number, at, before)
+    _enabled_late(bench, before)
 
 
 def _logged(bench: Bench) -> None:

@@ -23,7 +23,7 @@ from fuzz.report.files import writable, write
 from fuzz.report.matrix import conforming, matrix, table
 from fuzz.report.page import of_diff, said
 from fuzz.report.text import WIDTH, quote, where
-from fuzz.status import Status, duration
+from fuzz.status import Status, counted, duration
 from fuzz.targets import Target
 from fuzz.trouble import UsageTrouble
 from fuzz.verdict import BAD
@@ -203,7 +203,7 @@ class _Command:
         if shown:
             say("\n".join(f"  {line}" for line in table(shown, labels, WIDTH)))
         say(
-            f"  {_count(same, 'rule')} kept by all of them"
+            f"  {counted(same, 'rule')} kept by all of them"
             + (f", {untried} not exercised by these programs" if untried else "")
         )
         say("")
@@ -212,11 +212,11 @@ class _Command:
         if differ.ours:
             say(f"vqfuzz itself failed, please report it: {differ.ours}")
         if differ.stopped and differ.stopped != "interrupted":
-            say(f"stopped after {_count(differ.tally.programs, 'program')}: {differ.stopped}")
+            say(f"stopped after {counted(differ.tally.programs, 'program')}: {differ.stopped}")
         different = sum(differ.kinds.values())
         counts = ", ".join(f"{side.label} conforms in {conforming(side)}" for side in differ.sides)
         say(
-            f"{_count(differ.tally.programs, 'program')} in {duration(differ.seconds)} · {counts} · "
+            f"{counted(differ.tally.programs, 'program')} in {duration(differ.seconds)} · {counts} · "
             + (f"{different} differ" if different else "no divergence")
             + (" · interrupted" if differ.stopped == "interrupted" else "")
         )
@@ -247,7 +247,7 @@ def told(first: Divergence, sides: list[Side]) -> list[str]:
     lines += [
         "",
         f"  verdict   reproduced {first.again}/{first.of} · shrunk {len(first.program.steps)} → "
-        f"{_count(len(small.program.steps), 'step')} ({_count(small.executions, 'execution')}, "
+        f"{counted(len(small.program.steps), 'step')} ({counted(small.executions, 'execution')}, "
         f"{duration(small.seconds)}{done})",
         "",
     ]
@@ -311,7 +311,3 @@ def facts(differ: Differ, asked: Asked) -> dict[str, object]:
             "minimal": encoding.dump(small.program),
         },
     }  # fmt: skip
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")

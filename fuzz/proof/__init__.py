@@ -1,8 +1,8 @@
 """Proof that each checked rule can fail: a planted fault that it alone names, and a program that stays clear of it.
 
 A family of faults is a module here with ``planted()``: ``ring`` (the reference device), ``driver`` (our own
-writes), ``registers`` (status, features, resets, virtio-pci, virtio-mmio) and ``vhost_user`` (the protocol).
-Knows how a fault is shown. Must not know how tables are printed.
+writes), ``driver_targets`` (drivers under test), ``registers`` (status, features, resets, virtio-pci, virtio-mmio)
+and ``vhost_user`` (the protocol). Knows how a fault is shown. Must not know how tables are printed.
 """
 
 from __future__ import annotations

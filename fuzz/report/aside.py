@@ -8,7 +8,7 @@ from __future__ import annotations
 from fuzz.program import Program
 from fuzz.report import story
 from fuzz.report.story import Row, Story
-from fuzz.report.text import WIDTH
+from fuzz.report.text import WIDTH, cut
 from fuzz.verdict import Outcome
 
 ROWS = 40
@@ -57,13 +57,13 @@ def render(program: Program, labels: list[str], outcomes: list[Outcome]) -> list
         named = "" if step == before else "end" if step < 0 else str(step)
         before = step
         cells = "  ".join(_cell(row, each).ljust(each) for row in rows)
-        text.append(f"    {named:>4}  {_cut(driver or '·', first):<{first}}  {cells}".rstrip())
+        text.append(f"    {named:>4}  {cut(driver or '·', first):<{first}}  {cells}".rstrip())
     for label, one in zip(labels, told, strict=True):
         rings = one.rings.get(number)
         if rings is not None:
             wrong = one.violation.position if one.violation is not None and one.queue() == number else -1
             drawn = rings.draw(wrong if wrong < rings.size else -1)
-            text += ["", f"  Ring of {label} (size {rings.size})", *(_cut(f"    {line}", WIDTH) for line in drawn)]
+            text += ["", f"  Ring of {label} (size {rings.size})", *(cut(f"    {line}", WIDTH) for line in drawn)]
     return text
 
 
@@ -79,8 +79,4 @@ def _cell(row: Row | None, width: int) -> str:
     if row is None or not (row.device or row.bad):
         return "·"
     note = f" {row.note}" if row.note else ""
-    return _cut(row.device or "·", width - len(note)) + note
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+    return cut(row.device or "·", width - len(note)) + note

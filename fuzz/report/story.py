@@ -14,6 +14,7 @@ from fuzz import encoding
 from fuzz.program import Notify, Program, Receive, Step, Supply
 from fuzz.report.rings import Packed, Rings, rings_for
 from fuzz.report.tale import Row, Story
+from fuzz.status import counted
 from oracles import vhost_user
 from oracles.oracle import Oracle, QueueOracle
 from oracles.rules import Violation
@@ -209,7 +210,7 @@ class _Teller:
             if seen.wrong:
                 return f"b{seen.buffer}: {seen.wrong}"
             length = sum(run for _, run in seen.kept)
-            return f"(b{seen.buffer}: {_count(length, 'byte')} not written)" if length else ""
+            return f"(b{seen.buffer}: {counted(length, 'byte')} not written)" if length else ""
         if isinstance(seen, Called):
             return "notification"
         if isinstance(seen, Idle):
@@ -233,10 +234,6 @@ class _Teller:
             row.note = f"✗ {queue.oldest()} is due"
         else:
             row.note = "✗"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def shortened(rows: Sequence[Row], most: int) -> tuple[list[Row], int]:

@@ -96,14 +96,15 @@ def where(rule: Rule, layout: str = "") -> str:
         return text
     newest = rule.section[spec.VERSIONS[-1]]
     others = [
-        f"{version}: {_one(rule.section[version], layout)}"
+        f"{version}: {section_in(rule.section[version], layout)}"
         for version in spec.VERSIONS[:-1]
         if rule.section[version] and rule.section[version] != newest
     ]
     return text + (f" ({'; '.join(others)})" if others else "")
 
 
-def _one(numbers: str, layout: str) -> str:
+def section_in(numbers: str, layout: str) -> str:
+    """Of two numbers of sections, split and packed, the one of *layout*."""
     parts = numbers.split(", ")
     return parts[-1] if layout == spec.PACKED else parts[0]
 
@@ -162,14 +163,15 @@ def _table(told: story.Story, ours: bool) -> list[str]:
     for row in rows:
         number = "" if row.step == before else "end" if row.step < 0 else str(row.step) if row.step else "0"
         before = row.step
-        driver, device = _cut(row.driver or "·", widths[0]), _cut(row.device or "·", widths[1])
+        driver, device = cut(row.driver or "·", widths[0]), cut(row.device or "·", widths[1])
         line = f"    {number:>4}  {driver:<{widths[0]}}  {device:<{widths[1]}}  "
         note = f"   {row.note}" if row.note else ""
-        lines.append(line + _cut(row.model, WIDTH - len(line) - len(note)) + note)
+        lines.append(line + cut(row.model, WIDTH - len(line) - len(note)) + note)
     return lines
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
+    """*text* in at most *width* characters."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
@@ -178,7 +180,7 @@ def _ring(told: story.Story, violation: Violation | None) -> list[str]:
     if rings is None or violation is None:
         return []
     drawn = rings.draw(violation.position if violation.position < rings.size else -1)
-    return [f"  Ring (size {rings.size})", *(_cut(f"    {line}", WIDTH) for line in drawn)]
+    return [f"  Ring (size {rings.size})", *(cut(f"    {line}", WIDTH) for line in drawn)]
 
 
 def _expected(violation: Violation | None) -> list[str]:
@@ -209,7 +211,7 @@ def _before(shown: Shown) -> list[str]:
     for number, program in enumerate(shown.before[first:], first + 1):
         text = encoding.dump(program).splitlines()[1:]
         shown_lines = text if len(text) <= LINES // 2 else [f"{len(program.steps)} steps"]
-        lines += [f"    before-{number:03}.vq", *(_cut(f"      {line}", WIDTH) for line in shown_lines)]
+        lines += [f"    before-{number:03}.vq", *(cut(f"      {line}", WIDTH) for line in shown_lines)]
     return lines
 
 
@@ -220,7 +222,7 @@ def _program(shown: Shown) -> list[str]:
         lines = [*lines[:4], f"… {len(lines) - kept - 4} lines", *lines[-kept:]]
     return [
         "  Minimal program" if shown.meta.get("shrunk") else "  Program",
-        *(_cut(f"    {line}", WIDTH) for line in lines),
+        *(cut(f"    {line}", WIDTH) for line in lines),
     ]
 
 

@@ -28,7 +28,43 @@ ADDRESS = 0x1_0000_0000
 MEMORY = 1 << 22
 
 
-class ModelSession:
+class Levered:
+    """A session of which each queue is an engine in this process: its levers, answers and gap."""
+
+    engines: list[Engine]
+
+    def lever(self, name: str, value: str) -> None:
+        """Move a lever of all queues."""
+        values = dict(LEVERS).get(name, ())
+        if value in values:
+            for engine in self.engines:
+                engine.levers[name] = value
+                if name == "hold" and engine.live and engine.todo:
+                    engine.run()  # what was held back may finish now
+
+    def answer(self, queue: int, length: int | None) -> None:
+        """How many bytes the next buffer supplied asks for."""
+        self.engines[queue].answers.append(length)
+
+    def at_gap(self, queue: int, action: Callable[[], None]) -> bool:
+        """Run *action* between «ring drained» and «doorbell armed»."""
+        engine = self.engines[queue]
+        if not engine.live or engine.gap is not None:
+            return False
+        engine.gap = action
+        return True
+
+    def holding(self, queue: int) -> bool:
+        """Whether a lever keeps buffers unfinished."""
+        return self.engines[queue].levers["hold"] != "0"
+
+    def release(self) -> None:
+        """All levers neutral; what was held back first, so that it comes as the others say."""
+        for name, values in sorted(LEVERS, key=lambda lever: lever[0] != "hold"):
+            self.lever(name, values[0])
+
+
+class ModelSession(Levered):
     """A reference device and its memory. Everything happens inside ``notify()``."""
 
     proof = 1
@@ -131,39 +167,9 @@ class ModelSession:
         """Queue reset (2.6.1)."""
         self.engines[queue].reset_queue()
 
-    def lever(self, name: str, value: str) -> None:
-        """Move a lever of all queues."""
-        values = dict(LEVERS).get(name, ())
-        if value in values:
-            for engine in self.engines:
-                engine.levers[name] = value
-                if name == "hold" and engine.live and engine.todo:
-                    engine.run()  # what was held back may finish now
-
-    def answer(self, queue: int, length: int | None) -> None:
-        """How many bytes the next buffer supplied asks for."""
-        self.engines[queue].answers.append(length)
-
-    def at_gap(self, queue: int, action: Callable[[], None]) -> bool:
-        """Run *action* between «ring drained» and «doorbell armed»."""
-        engine = self.engines[queue]
-        if not engine.live or engine.gap is not None:
-            return False
-        engine.gap = action
-        return True
-
-    def holding(self, queue: int) -> bool:
-        """Whether a lever keeps buffers unfinished."""
-        return self.engines[queue].levers["hold"] != "0"
-
     def wild(self, way: str, name: str, values: dict[str, int]) -> bool:
         """A model has no control plane."""
         return False
-
-    def release(self) -> None:
-        """All levers neutral; what was held back first, so that it comes as the others say."""
-        for name, values in sorted(LEVERS, key=lambda lever: lever[0] != "hold"):
-            self.lever(name, values[0])
 
     def close(self) -> None:
         """Nothing to let go of but memory."""

@@ -6,7 +6,7 @@ Each replaces one small method of the reference device. Knows the device; must n
 from __future__ import annotations
 
 from fuzz.targets.model.engine import Engine, Job
-from fuzz.targets.model.planting import LIVE, ON, PACKED, SPLIT, Chains, Split, engine_with, plant
+from fuzz.targets.model.planting import LIVE, ON, PACKED, SPLIT, Chains, Split, as_finished, engine_with, plant
 
 # -- batches ---------------------------------------------------------------------------------------------
 
@@ -17,16 +17,6 @@ def _first_id(ring: object, chains: Chains) -> int:
 
 def _last_slot(ring: Split, chains: Chains) -> int:
     return (ring.used + len(chains) - 1) % ring.size
-
-
-def _completion_order(engine: Engine, advance: bool) -> None:
-    for job in engine.finished:
-        engine.hand_back([job], advance)
-        engine.oldest += 1
-    engine.finished.clear()
-    engine.filled.clear()
-    if advance and engine.levers["publish"] != "each" and isinstance(engine.ring, Split):
-        engine.publish_all()
 
 
 plant(
@@ -72,7 +62,7 @@ plant(
     "a05",
     "buffers are returned in completion order though IN_ORDER was negotiated",
     ("INO-ORDER", "INO-P-BATCH-SLOT", "INO-S-BATCH-IDX", "INO-SKIP-FULL", "INO-ERR"),
-    engine_with(own={"flush": _completion_order}),
+    engine_with(own={"flush": as_finished}),
     in_order=ON,
 )
 plant(

@@ -18,34 +18,31 @@ class _Before(Engine):
             self.signal()
 
 
-class _Late(Engine):
-    """What was under way at a device reset is announced, all the same."""
+class _Announcing(Engine):
+    """What was under way is announced when the queue is live again."""
 
     announces = False
+
+    def keep_signalled(self, ring: Split | Packed, restarted: bool) -> None:
+        if self.announces:
+            self.signal()
+        self.announces = False
+
+
+class _Late(_Announcing):
+    """What was under way at a device reset is announced, all the same."""
 
     def reset(self) -> None:
         self.announces = bool(self.todo)
         super().reset()
 
-    def keep_signalled(self, ring: Split | Packed, restarted: bool) -> None:
-        if self.announces:
-            self.signal()
-        self.announces = False
 
-
-class _LateOnOne(Engine):
+class _LateOnOne(_Announcing):
     """What was under way at a queue reset is announced, all the same."""
-
-    announces = False
 
     def reset_queue(self) -> None:
         self.announces = bool(self.todo)
         super().reset_queue()
-
-    def keep_signalled(self, ring: Split | Packed, restarted: bool) -> None:
-        if self.announces:
-            self.signal()
-        self.announces = False
 
 
 class _Fills(Engine):

@@ -7,7 +7,7 @@ know who looks for them, nor on which program they show.
 from __future__ import annotations
 
 from fuzz.targets.model.engine import Engine
-from fuzz.targets.model.planting import ON, PACKED, WARNED, Chains, Packed, engine_with, plant
+from fuzz.targets.model.planting import ON, PACKED, WARNED, Chains, Packed, Unasked, engine_with, plant
 from oracles import spec
 from oracles.split_rings import Chain
 from oracles.trace import Extent
@@ -153,14 +153,6 @@ class _Repeats(Packed):
         return id_
 
 
-class _Uninvited(Engine):
-    def start(
-        self, features: int, size: int, areas: tuple[int, int, int], available: int, used: int, restarted: bool = False
-    ) -> None:
-        super().start(features, size, areas, available, used, restarted)
-        self.in_order = True
-
-
 def _unavailable(ring: Packed) -> int:
     at = ring.descriptor + 16 * ring.next
     untouched = ring.wrap and ring.memory[at + 14 : at + 16] == bytes(2)  # flags come last, and never 0 in this lap
@@ -186,7 +178,7 @@ plant(
     "batch-uninvited",
     "batches are made though IN_ORDER is off",
     ("INO-NEG-ONLY", "S-USED-IDX-COUNT", "P-USED-POS", "S-USED-LEN-ORDER", "VQ-LIVE", "VU-BASE-PACKED"),
-    _Uninvited,
+    Unasked,
     in_order=OFF,
 )
 plant(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fuzz.targets.model.engine import Engine, Job
-from fuzz.targets.model.planting import ON, SPLIT, WARNED, Chains, Split, engine_with, plant
+from fuzz.targets.model.planting import ON, SPLIT, WARNED, Chains, Split, Unasked, as_finished, engine_with, plant
 from oracles import spec
 
 _PACKED = ("INO-P-BATCH-SLOT", "INO-P-BATCH-ID", "P-USED-POS", "INO-P-SKIPPED-DESC")
@@ -23,22 +23,12 @@ def _patient_window(engine: Engine) -> int:
     return 0 if any(one.ring.waiting() for one in others) else Engine.window(engine)
 
 
-def _as_finished(engine: Engine, advance: bool) -> None:
-    for job in engine.finished:
-        engine.hand_back([job], advance)
-        engine.oldest += 1
-    engine.finished.clear()
-    engine.filled.clear()
-    if advance and engine.levers["publish"] != "each" and isinstance(engine.ring, Split):
-        engine.publish_all()
-
-
 def _ordered_on_the_first(engine: Engine, advance: bool) -> None:
-    (_as_finished if engine.number else Engine.flush)(engine, advance)
+    (as_finished if engine.number else Engine.flush)(engine, advance)
 
 
 def _in_one_step(engine: Engine, advance: bool) -> None:
-    (Engine.flush if engine.levers["publish"] == "each" else _as_finished)(engine, advance)
+    (Engine.flush if engine.levers["publish"] == "each" else as_finished)(engine, advance)
 
 
 def _failed_ahead(engine: Engine, advance: bool) -> None:
@@ -106,16 +96,6 @@ def _entries(ring: Split, chains: Chains) -> int:
     return sum(count if count > chain.slots else 1 for count, chain in zip(counts, chains, strict=True))
 
 
-class _Unasked(Engine):
-    """In-order batches, whatever was negotiated."""
-
-    def start(
-        self, features: int, size: int, areas: tuple[int, int, int], available: int, used: int, restarted: bool = False
-    ) -> None:
-        super().start(features, size, areas, available, used, restarted)
-        self.in_order = True
-
-
 plant(
     "batch-before-buffers",
     "a batch is published before its buffers, but for the last, are written",
@@ -144,7 +124,7 @@ plant(
     "batches-unasked",
     "batches are made though IN_ORDER was not negotiated",
     ("INO-NEG-ONLY", "S-USED-IDX-COUNT", "P-USED-POS", "P-USED-ONE", "VQ-LIVE", "P-NO-LATE-CHANGE", "P-DEV-WRAP"),
-    _Unasked,
+    Unasked,
     SPLIT,
     (False,),
 )

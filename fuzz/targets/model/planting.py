@@ -79,3 +79,25 @@ def engine_with(
 Split = split_rings.DeviceRing
 Packed = packed_rings.DeviceRing
 Chains = Sequence[Chain]
+
+
+def as_finished(engine: Engine, advance: bool) -> None:
+    """Buffers come back in the order in which they were finished."""
+    for job in engine.finished:
+        engine.hand_back([job], advance)
+        engine.oldest += 1
+    engine.finished.clear()
+    engine.filled.clear()
+    if advance and engine.levers["publish"] != "each" and isinstance(engine.ring, Split):
+        engine.publish_all()
+
+
+class Unasked(Engine):
+    """In-order batches, whatever was negotiated."""
+
+    def start(
+        self, features: int, size: int, areas: tuple[int, int, int], available: int, used: int, restarted: bool = False
+    ) -> None:
+        """As ever, and then in order."""
+        super().start(features, size, areas, available, used, restarted)
+        self.in_order = True

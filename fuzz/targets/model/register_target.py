@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, QueueConfig, TargetError
-from fuzz.targets.model import ADDRESS, LEVERS, MEMORY
+from fuzz.targets.model import ADDRESS, LEVERS, MEMORY, Levered
 from fuzz.targets.model.register_file import RING, Device
 from fuzz.targets.model.register_queues import QUEUES
 from fuzz.targets.registers import Driver, Refused
@@ -82,7 +82,7 @@ class ModelRegisters:
         return True
 
 
-class RegisterSession:
+class RegisterSession(Levered):
     """A reference device that is driven through its registers. Everything happens inside ``notify()``."""
 
     proof = 1
@@ -93,13 +93,14 @@ class RegisterSession:
 
     def __init__(self, port: ModelRegisters) -> None:
         self._port = port
+        self.engines = port.device.engines
         self.memory = port.memory
         self.shared = False  # it listens: each notification is shown with the queue that it is for
         self._driver = Driver(port)
         self._observer: Callable[[int, Stored | Called], None] | None = None
         port.stored = self._stored
         self._calls = [False] * QUEUES
-        for number, engine in enumerate(port.device.engines):
+        for number, engine in enumerate(self.engines):
             engine.signal = self._signal_of(number)
 
     def registers(self) -> ModelRegisters:
@@ -173,34 +174,10 @@ class RegisterSession:
         self._driver.reset_queue(queue)
 
     def lever(self, name: str, value: str) -> None:
-        """Move a lever of all queues."""
+        """Move a lever of all queues, and acknowledge what that brings."""
+        super().lever(name, value)
         if value in dict(LEVERS).get(name, ()):
-            for engine in self._port.device.engines:
-                engine.levers[name] = value
-                if name == "hold" and engine.live and engine.todo:
-                    engine.run()
             self._acknowledge()
-
-    def answer(self, queue: int, length: int | None) -> None:
-        """How many bytes the next buffer supplied asks for."""
-        self._port.device.engines[queue].answers.append(length)
-
-    def at_gap(self, queue: int, action: Callable[[], None]) -> bool:
-        """Run *action* between «ring drained» and «doorbell armed»."""
-        engine = self._port.device.engines[queue]
-        if not engine.live or engine.gap is not None:
-            return False
-        engine.gap = action
-        return True
-
-    def holding(self, queue: int) -> bool:
-        """Whether a lever keeps buffers unfinished."""
-        return self._port.device.engines[queue].levers["hold"] != "0"
-
-    def release(self) -> None:
-        """All levers neutral; what was held back first, so that it comes as the others say."""
-        for name, values in sorted(LEVERS, key=lambda lever: lever[0] != "hold"):
-            self.lever(name, values[0])
 
     def close(self) -> None:
         """Nothing to let go of but memory."""
