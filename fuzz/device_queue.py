@@ -13,10 +13,11 @@ from typing import Union
 
 from fuzz.program import Suppress, Use
 from fuzz.regarding import found
-from fuzz.targets.driver import DriverSession
+from fuzz.targets.driver import DriverQueue
 from oracles import packed_rings, spec, split_rings
 from oracles.driver_oracle import DriverQueueOracle
 from oracles.exposing import Follower
+from oracles.mirror import Mirror
 from oracles.split_rings import Chain
 from oracles.trace import Called, Looked, Observation, Resetting, Started, Stored
 
@@ -26,15 +27,18 @@ UNKNOWN = 0xFFFF
 
 
 class DeviceQueue:
-    """The device's half of a driver session's queue. *feed*: takes each observation, and raises if it is a find."""
+    """The device's half of one of a driver's queues. *judge*: takes each observation, and raises if it is a find."""
 
     def __init__(
-        self, session: DriverSession, oracle: DriverQueueOracle, feed: Callable[[Observation], None], logging: bool
+        self, number: int, session: DriverQueue, oracle: DriverQueueOracle, judge: Callable[[int, Observation], None]
     ) -> None:
+        self.number = number
         self.session = session
         self.oracle = oracle
-        self.feed = feed
-        self.logging = logging
+        self.mirror = Mirror(oracle)
+        self._judge = judge
+        listen = getattr(session, "listen", None)  # our own driver shows its stores
+        self.logging = bool(listen is not None and listen(self.feed))
         self.live = bool(getattr(session, "live", False))  # the driver runs by itself
         self.memory = session.memory
         self.words = session.memory.cast("H")
@@ -48,6 +52,8 @@ class DeviceQueue:
         self.ids: dict[int, int] = {}  # tokens to heads or buffer ids
         self.count = 0  # buffers fetched over the whole run
         self.due = False  # a notification was asked for and not sent
+        self.woken = False  # a notification came since the driver said that nothing is there
+        self.sleeping = False
         self._serial = 0
         self._last: Chain | None = None
 
@@ -56,6 +62,10 @@ class DeviceQueue:
         """What the oracle knows of the queue."""
         assert self.oracle.follower is not None
         return self.oracle.follower
+
+    def feed(self, seen: Observation) -> None:
+        """Tell what was seen or done on this queue."""
+        self._judge(self.number, seen)
 
     # -- life
 
@@ -74,7 +84,8 @@ class DeviceQueue:
         self.fetched.clear()
         self.waiting.clear()
         self.ids.clear()
-        self.due = False
+        self.due = self.sleeping = self.woken = False
+        self.count = self.mirror.count
         self._serial = 0
         self._last = None
         self.feed(self._started(cause, config.available, config.used))
@@ -107,13 +118,13 @@ class DeviceQueue:
 
     # -- looking
 
-    def look(self, waited: bool = False) -> None:
-        """See what the driver exposes."""
+    def look(self, waited: bool = False, aside: bool = False) -> None:
+        """See what the driver exposes. *aside*: it was asked for nothing here, so that only news are told."""
         if not self.oracle.live:
             return
         if self.live:
             self.session.kick()  # what it has to say, and whether it lives
-        news = not self.live or not self.follower.begun
+        news = not (self.live or aside) or not self.follower.begun
         if not self.logging:
             for seen in found(self.follower, self.memory, self.session.address, self.live):
                 self.feed(seen)

@@ -7,7 +7,8 @@ first misuse on nobody is judged: then only a crash or a hang counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from fuzz.audit import OurFault
 from fuzz.device_queue import UNKNOWN, DeviceQueue
@@ -28,14 +29,13 @@ from fuzz.program import (
     Suppress,
     Use,
 )
-from fuzz.targets import TargetDied, TargetHung
-from fuzz.targets.driver import DriverSession
+from fuzz.targets import TargetDied, TargetError, TargetHung
+from fuzz.targets.driver import DriverQueue, DriverSession, SeveralQueues
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
-from oracles.mirror import Mirror
 from oracles.oracle import Oracle
-from oracles.trace import Answered, Asked, Exposed, Idle, Notified, Observation, Resetting, Returned, Scanned
+from oracles.trace import Answered, Asked, Idle, Notified, Observation, Resetting, Returned, Scanned
 
 PATIENCE = 2.0
 """Seconds after which it is undecided whether a driver that runs by itself exposes something; patient: ten times."""
@@ -89,7 +89,7 @@ def run(
     except TargetHung as hung:
         outcome.verdict, outcome.reason = HUNG, str(hung)
     outcome.warnings = device.judge.warnings
-    outcome.chains = device.ours.queue(0).used_total
+    outcome.chains = sum(queue.used_total for queue in device.ours.queues.values())
     return outcome
 
 
@@ -105,17 +105,14 @@ class Device:
         self.features = program.features | spec.VERSION_1
         if program.layout == spec.PACKED:
             self.features |= spec.RING_PACKED
-        self.oracle = judge.queue(0)
-        self.mirror = Mirror(self.oracle)
         self.ours = Oracle()
         self.hostile = False
         self.patience = PATIENCE * (10 if patient else 1)
-        self.woken = False  # a notification came since the driver said that nothing is there
-        self.sleeping = False
-        listen = getattr(session, "listen", None)  # our own driver shows its stores
-        logging = bool(listen is not None and listen(self._stored))
-        self.queue = DeviceQueue(session, self.oracle, self.feed, logging)
-        self.actions: dict[type, Callable[[Step], None]] = {
+        self.queues = [
+            DeviceQueue(number, half, judge.queue(number), self.feed)
+            for number, half in enumerate(_halves(session, len(program.queues)))
+        ]
+        self.actions: dict[type, Callable[[DeviceQueue, Step], None]] = {
             Add: self._add,
             Kick: self._kick,
             Get: self._get,
@@ -123,7 +120,6 @@ class Device:
             Use: self._use,
             Call: self._call,
             Suppress: self._suppress,
-            Reset: self._reset,
             QueueReset: self._queue_reset,
             Restart: self._restart,
             Misuse: self._misuse,
@@ -131,31 +127,29 @@ class Device:
 
     # -- judging
 
-    def _stored(self, seen: Exposed) -> None:
-        self.feed(seen)
-
-    def feed(self, seen: Observation) -> None:
-        """Record an observation, and have the driver judged, then us. Raises Broken or OurFault."""
-        self.outcome.trace.append((0, seen))
+    def feed(self, number: int, seen: Observation) -> None:
+        """Record an observation of a queue, and have the driver judged, then us. Raises Broken or OurFault."""
+        self.outcome.trace.append((number, seen))
         if self.hostile:
             return
-        violation = self.oracle.feed(seen)
+        oracle = self.judge.queue(number)
+        violation = oracle.feed(seen)
         if violation is not None:
             raise Broken(violation)
-        for told in self.mirror.seen(seen):
-            self._check(told)
-        if not self.oracle.live and not isinstance(seen, Resetting):
+        for told in self.queues[number].mirror.seen(seen):
+            self._check(number, told)
+        if not oracle.live and not isinstance(seen, Resetting):
             raise _Lost
 
-    def _check(self, told: Observation) -> None:
+    def _check(self, number: int, told: Observation) -> None:
         """Have ourselves judged."""
-        wrong = self.ours.feed(0, told)
-        judged = self.ours.queue(0)
+        wrong = self.ours.feed(number, told)
+        judged = self.ours.queue(number)
         while wrong is None and judged.to_scan:
             buffer = judged.to_scan.pop(0)
-            written = self.queue.wrote.get(buffer.number, 0)
+            written = self.queues[number].wrote.get(buffer.number, 0)
             kept = ((written, buffer.writable - written),) if written < buffer.writable else ()
-            wrong = self.ours.feed(0, Scanned(buffer.number, kept))
+            wrong = self.ours.feed(number, Scanned(buffer.number, kept))
         if wrong is not None:
             raise OurFault(wrong)
 
@@ -163,18 +157,34 @@ class Device:
 
     def execute(self) -> None:
         """Set up, run every step, and send what is due."""
-        self._start("init", self.program.queues[0].size)
+        self._start("init", [queue.size for queue in self.program.queues])
         for step in self.program.steps:
             self._begin()
             self.outcome.reached += 1
-            action = self.actions.get(type(step))
-            if action is not None:
-                action(step)
-            if not self.hostile and self.session.broken():
-                raise _GaveUp
+            self._step(step)
         self._begin()
-        self._called()
-        self.feed(Idle(True, False))
+        for queue in self.queues:
+            self._called(queue)
+        for queue in self.queues:
+            queue.feed(Idle(True, False))
+
+    def _step(self, step: Step) -> None:
+        """One step, and a look at what it did to the queues that it is not about."""
+        if isinstance(step, Reset):
+            self._reset()
+            return
+        action = self.actions.get(type(step))
+        number = getattr(step, "queue", 0)
+        if action is None or number >= len(self.queues):
+            return
+        action(self.queues[number], step)
+        if self.hostile:
+            return
+        for queue in self.queues:
+            if queue.number != number and not queue.live:
+                queue.look(aside=True)
+            if queue.session.broken():
+                raise _GaveUp
 
     def _begin(self) -> None:
         """A step begins, or what follows the last one."""
@@ -183,105 +193,116 @@ class Device:
         if self.begun is not None:
             self.begun(len(marks))
 
-    def _start(self, cause: str, size: int) -> None:
-        self.sleeping = self.woken = False
-        self.session.start(self.features, size)
-        self.queue.count = self.mirror.count
-        self.queue.begin(cause)
-
-    def _add(self, step: Step) -> None:
-        assert isinstance(step, Add)
-        if len(step.readable) + len(step.writable) > self.session.queue.size:
-            return  # that would be the upper half's fault
-        self.feed(Asked(step.readable, step.writable))
-        token = self.session.add(step.readable, step.writable)
-        if token is None:
-            self.feed(Answered("refused", len(step.readable) + len(step.writable)))
+    def _start(self, cause: str, sizes: Sequence[int]) -> None:
+        if len(sizes) == 1:
+            self.session.start(self.features, sizes[0])
         else:
-            self.queue.waiting.append(token)
-        self._look()
+            cast("SeveralQueues", self.session).start(self.features, *sizes)
+        for queue in self.queues:
+            queue.begin(cause)
 
-    def _look(self, waited: bool = False) -> None:
+    def _add(self, queue: DeviceQueue, step: Step) -> None:
+        assert isinstance(step, Add)
+        if len(step.readable) + len(step.writable) > queue.session.queue.size:
+            return  # that would be the upper half's fault
+        queue.feed(Asked(step.readable, step.writable))
+        token = queue.session.add(step.readable, step.writable)
+        if token is None:
+            queue.feed(Answered("refused", len(step.readable) + len(step.writable)))
+        else:
+            queue.waiting.append(token)
+        self._look(queue)
+
+    def _look(self, queue: DeviceQueue, waited: bool = False) -> None:
         if not self.hostile:
-            self.queue.look(waited)
+            queue.look(waited)
 
-    def _kick(self, step: Step) -> None:
-        if self.session.kick():
-            self.feed(Notified())
-        self._look(waited=True)
+    def _kick(self, queue: DeviceQueue, step: Step) -> None:
+        if queue.session.kick():
+            queue.feed(Notified())
+        self._look(queue, waited=True)
 
-    def _get(self, step: Step) -> None:
+    def _get(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, Get)
-        if step.asleep and self.sleeping and not self.woken:
+        if step.asleep and queue.sleeping and not queue.woken:
             return
-        self.sleeping = self.woken = False
+        queue.sleeping = queue.woken = False
         for _ in range(step.count):
-            got = self.session.get()
+            got = queue.session.get()
             if got is None:
-                if not self.hostile and self.session.broken():
+                if not self.hostile and queue.session.broken():
                     raise _GaveUp
-                self.feed(Answered("empty"))
+                queue.feed(Answered("empty"))
                 break
             token, length = got
-            self.feed(Returned(self.queue.ids.pop(token, UNKNOWN), length))
-        self._look()
+            queue.feed(Returned(queue.ids.pop(token, UNKNOWN), length))
+        self._look(queue)
 
-    def _callbacks(self, step: Step) -> None:
+    def _callbacks(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, Callbacks)
         mode = step.mode
-        quiet = self.session.callbacks("delayed" if mode == "delayed" else mode == "on")
-        self._look()
-        self.sleeping, self.woken = quiet and mode != "off", False
-        self.feed(Answered("awake" if not self.sleeping else "quiet" if mode == "on" else "delayed"))
+        quiet = queue.session.callbacks("delayed" if mode == "delayed" else mode == "on")
+        self._look(queue)
+        queue.sleeping, queue.woken = quiet and mode != "off", False
+        queue.feed(Answered("awake" if not queue.sleeping else "quiet" if mode == "on" else "delayed"))
 
-    def _use(self, step: Step) -> None:
+    def _use(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, Use)
-        self._look()
-        if self.queue.live and not self.hostile:
-            wanted = min(step.count, self.session.queue.size)
-            if not self.queue.expect(wanted, QUICK) and not self.queue.expect(1, self.patience):
-                raise Undecided(f"the driver exposed nothing in {self.patience:g} s")
-        self.queue.use(step)
+        self._look(queue)
+        if queue.live and not self.hostile:
+            wanted = min(step.count, queue.session.queue.size)
+            if not queue.expect(wanted, QUICK) and not queue.expect(1, self.patience):
+                where = f" on queue {queue.number}" if len(self.queues) > 1 else ""
+                raise Undecided(f"the driver exposed nothing{where} in {self.patience:g} s")
+        queue.use(step)
 
-    def _call(self, step: Step) -> None:
+    def _call(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, Call)
-        self._called(step.force)
+        self._called(queue, step.force)
 
-    def _called(self, force: bool = False) -> None:
-        if self.queue.call(force):
-            self.woken = True
-            self._look()
+    def _called(self, queue: DeviceQueue, force: bool = False) -> None:
+        if queue.call(force):
+            queue.woken = True
+            self._look(queue)
 
-    def _suppress(self, step: Step) -> None:
+    def _suppress(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, Suppress)
-        self._look()
-        self.queue.suppress(step)
+        self._look(queue)
+        queue.suppress(step)
 
-    def _reset(self, step: Step) -> None:
-        self.feed(Resetting("device"))
-        size = self.session.queue.size
+    def _reset(self) -> None:
+        sizes = [queue.session.queue.size for queue in self.queues]
+        for queue in self.queues:
+            queue.feed(Resetting("device"))
         self.session.reset()
-        self._start("reset", size)
+        self._start("reset", sizes)
+        if not self.hostile and any(queue.session.broken() for queue in self.queues):
+            raise _GaveUp
 
-    def _queue_reset(self, step: Step) -> None:
+    def _queue_reset(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, QueueReset)
         if not self.session.features & spec.RING_RESET or self.hostile:
             return
-        self.feed(Resetting("queue"))
-        self.sleeping = self.woken = False
+        queue.feed(Resetting("queue"))
         if step.size:
-            self.session.resize(min(step.size, self.program.queues[0].size))
+            queue.session.resize(min(step.size, self.program.queues[queue.number].size))
         else:
-            self.session.reset_queue()
-        self.queue.count = self.mirror.count
-        self.queue.begin("queue_reset")
+            queue.session.reset_queue()
+        queue.begin("queue_reset")
 
-    def _restart(self, step: Step) -> None:
+    def _restart(self, queue: DeviceQueue, step: Step) -> None:
         if not self.hostile:
-            self._kick(Kick())  # so that nothing is open: a queue that starts is looked at in any case
-            self.queue.restart()
+            self._kick(queue, Kick())  # so that nothing is open: a queue that starts is looked at in any case
+            queue.restart()
 
-    def _misuse(self, step: Step) -> None:
+    def _misuse(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, Misuse)
         self.hostile = True
-        self.queue.misuse(step.what, step.value)
+        queue.misuse(step.what, step.value)
+
+
+def _halves(session: DriverSession, count: int) -> list[DriverQueue]:
+    """The driver's *count* virtqueues. Raises TargetError if it has not so many."""
+    if count > 1 and not hasattr(session, "another"):
+        raise TargetError(f"the program has {count} queues, and this driver one")
+    return [session, *(cast("SeveralQueues", session).another(number) for number in range(1, count))]

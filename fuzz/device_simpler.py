@@ -37,7 +37,7 @@ def device_simpler(step: Step) -> Iterator[Step]:
     if isinstance(step, Add):
         yield from _simpler_add(step)
     elif isinstance(step, Use):
-        yield Use(step.count)
+        yield Use(step.count, queue=step.queue)
         yield from (replace(step, junk=False), replace(step, singly=False), replace(step, order="oldest"))
         yield from (replace(step, length=None), replace(step, length=0))
         for count in down(step.count):
@@ -47,9 +47,9 @@ def device_simpler(step: Step) -> Iterator[Step]:
         for count in down(step.count):
             yield replace(step, count=count)
     elif isinstance(step, Callbacks):
-        yield Callbacks()
+        yield Callbacks(queue=step.queue)
     elif isinstance(step, Call):
-        yield Call()
+        yield Call(queue=step.queue)
     elif isinstance(step, Misuse):
         for value in (0, 1, step.value >> 1):
             yield replace(step, value=value)
@@ -57,23 +57,25 @@ def device_simpler(step: Step) -> Iterator[Step]:
 
 def _simpler_add(step: Add) -> Iterator[Step]:
     """Plain ones; then fewer elements, and shorter ones."""
-    readable, writable = step.readable, step.writable
+    readable, writable, queue = step.readable, step.writable, step.queue
     count = len(readable) + len(writable)
-    yield from PLAINEST
+    yield from (replace(plain, queue=queue) for plain in PLAINEST)
     for fewer in dict.fromkeys([2, count >> 1, count - 1, count]):
         if 0 < fewer <= count:
-            yield Add((), (1,) * fewer)
+            yield Add((), (1,) * fewer, queue)
     yield short(step)
     if count > 1:
         if readable:
-            yield Add(readable[:-1], writable)
+            yield Add(readable[:-1], writable, queue)
         if writable:
-            yield Add(readable, writable[:-1])
+            yield Add(readable, writable[:-1], queue)
 
 
 def short(step: Step) -> Step:
     """The same elements, each one byte long."""
-    return Add((1,) * len(step.readable), (1,) * len(step.writable)) if isinstance(step, Add) else step
+    if not isinstance(step, Add):
+        return step
+    return Add((1,) * len(step.readable), (1,) * len(step.writable), step.queue)
 
 
 def down(value: int) -> Iterator[int]:

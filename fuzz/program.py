@@ -154,11 +154,14 @@ class Add:
 
     readable: tuple[int, ...] = ()
     writable: tuple[int, ...] = ()
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Kick:
     """Let the driver notify us of what was added, if our words ask for that."""
+
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,7 @@ class Get:
 
     count: int = 1
     asleep: bool = False
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,7 @@ class Callbacks:
     """Ask the driver to disable used buffer notifications, enable them, or enable them for when most came back."""
 
     mode: str = "on"  # on | off | delayed
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +200,7 @@ class Use:
     order: str = "oldest"
     singly: bool = False
     junk: bool = False
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +208,12 @@ class Call:
     """Send a used buffer notification if the driver's words asked for one since the last; *force*: in any case."""
 
     force: bool = False
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Misuse:
-    """Break a rule of devices: from here on only a crash or a hang of the driver counts.
+    """Break a rule of devices: from here on only a crash or a hang of the driver counts, whatever its queue.
 
     *what*: id (*value* is used), length (so much is said to be written), again (what was used last), youngest (out
     of order), jump (the used position moves by *value*), flags (of a packed used descriptor).
@@ -214,6 +221,7 @@ class Misuse:
 
     what: str = "id"
     value: int = 0
+    queue: int = 0
 
 
 USE_ORDERS = ("oldest", "reversed", "youngest")
@@ -246,7 +254,7 @@ class Program:
     features: int = spec.VERSION_1  # ring features wanted, as bits; RING_PACKED follows from the layout
     device: str = "any"
     steps: tuple[Step, ...] = ()
-    role: str = "driver"  # the side that we are; where it is device, there is one queue
+    role: str = "driver"  # the side that we are
 
     @property
     def in_order(self) -> bool:

@@ -81,7 +81,7 @@ class Reader:
         if self.role == "device":
             if first not in DEVICE_LINES and first not in SHARED:
                 raise Problem(f"«{first}» is a step of a driver, and here we are the device; use «add», «use» or so")
-            return DEVICE_LINES[first](rest) if first in DEVICE_LINES else STEP_LINES[first](self, rest)
+            return DEVICE_LINES[first](rest, self._on()) if first in DEVICE_LINES else STEP_LINES[first](self, rest)
         if first not in STEP_LINES:
             raise Problem(f"«{first}» is a step of a device; add «role device» above the queue to be one")
         return STEP_LINES[first](self, rest)
@@ -124,8 +124,6 @@ class Reader:
             raise Problem(f"unknown layout «{short(layout)}»; {closest(layout, spec.LAYOUTS)}")
         if self.layout not in ("", layout):
             raise Problem(f"a {layout} queue after a {self.layout} one; all queues of a program have one layout")
-        if self.role == "device" and self.queues:
-            raise Problem("a second queue; where we are the device a program has one")
         if len(self.queues) == MAX_QUEUES:
             raise Problem(f"too many queues; {MAX_QUEUES} is the most")
         size = number(words[1], "the size", 1, spec.MAX_SIZE)

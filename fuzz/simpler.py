@@ -18,7 +18,6 @@ from fuzz.program import (
     Notify,
     Poke,
     Program,
-    Publish,
     Queue,
     QueueReset,
     Receive,
@@ -349,9 +348,7 @@ def levers_first(program: Program, pulses: Levers = ()) -> Program:
 
 def on_queue(step: Step) -> int | None:
     """The queue that a step is about; None: all of them, or none."""
-    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart | Poke):
-        return step.queue
-    return None
+    return None if isinstance(step, Reset | Lever | Wild) else step.queue
 
 
 def alone(program: Program, number: int) -> Program:
@@ -363,6 +360,4 @@ def alone(program: Program, number: int) -> Program:
 
 
 def _first_queue(step: Step) -> Step:
-    if isinstance(step, Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart | Poke):
-        return replace(step, queue=0)
-    return step
+    return step if isinstance(step, Reset | Lever | Wild) else replace(step, queue=0)

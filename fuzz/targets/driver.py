@@ -14,32 +14,40 @@ from fuzz.targets import Offer, QueueConfig
 from oracles.trace import Extent
 
 
-class DriverSession(Protocol):
-    """A live driver with one virtqueue. Every method may raise TargetDied or TargetHung: a find about the driver.
+class DriverQueue(Protocol):
+    """One virtqueue of a live driver. Every method may raise TargetDied or TargetHung: a find about the driver.
 
     Offsets are into ``memory``; the driver writes offset + ``address`` into descriptors. Nothing runs beside the
-    calls: between two of them the driver does nothing at all.
+    calls: between two of them the driver does nothing at all, unless the session is ``live``. What may stand here
+    beside the methods is asked for with getattr: *live*, *listen*, *prefix*, *least* (see ``device_queue``).
     """
 
-    memory: memoryview  # format B, writable: rings, indirect tables and buffers, shared with the driver
-    address: int
-    counters: memoryview | None  # format B: how often each place of the code was reached, up to 255; from 0, settable
-    features: int  # as negotiated by start(), with all bits that stayed
-    queue: QueueConfig  # where the driver put the virtqueue; changes with start(), reset_queue() and resize()
+    @property
+    def memory(self) -> memoryview:
+        """Format B, writable: rings, indirect tables and buffers, shared with the driver; of all queues the same."""
+        ...
 
-    def start(self, features: int, size: int) -> int:
-        """Set up the virtqueue on a device that offers *features*: returns those that the driver accepted (3.1.1).
+    @property
+    def address(self) -> int:
+        """Of the memory's first byte, as the driver knows it."""
+        ...
 
-        Split or packed follows from RING_PACKED in what it accepted. Raises TargetError if the driver refuses, and
-        RuntimeError if it was started and not reset.
-        """
+    @property
+    def features(self) -> int:
+        """As negotiated by start(), with all bits that stayed."""
+        ...
+
+    @property
+    def queue(self) -> QueueConfig:
+        """Where the driver put the virtqueue; changes with start(), reset_queue() and resize()."""
         ...
 
     def add(self, readable: Sequence[int], writable: Sequence[int]) -> int | None:
         """Ask for a buffer with elements of these lengths in bytes: its token, or None if the driver refuses it.
 
-        Tokens count up from 0 over the whole session. A driver refuses when the ring is full, or it is broken. It must
-        not be asked for more elements than the virtqueue has entries (2.7.5.3.1): that would be the upper half's fault.
+        Tokens count up from 0 over the whole session, whatever the queue. A driver refuses when the ring is full, or it
+        is broken. It must not be asked for more elements than the virtqueue has entries (2.7.5.3.1): that would be the
+        upper half's fault.
         """
         ...
 
@@ -66,10 +74,6 @@ class DriverSession(Protocol):
         """
         ...
 
-    def reset(self) -> list[int]:
-        """Device reset: tokens of the buffers that were outstanding, and end with it. start() may follow."""
-        ...
-
     def reset_queue(self) -> list[int]:
         """Reset the virtqueue alone and enable it anew (2.6.1), as resize() does. Needs RING_RESET."""
         ...
@@ -82,12 +86,42 @@ class DriverSession(Protocol):
         """Whether the driver gave up the virtqueue, as it may when the device broke a rule."""
         ...
 
+
+class DriverSession(DriverQueue, Protocol):
+    """A live driver: it is its own virtqueue 0, and has no other unless it is one of SeveralQueues."""
+
+    counters: memoryview | None  # format B: how often each place of the code was reached, up to 255; from 0, settable
+
+    def start(self, features: int, size: int) -> int:
+        """Set up the virtqueue on a device that offers *features*: returns those that the driver accepted (3.1.1).
+
+        Split or packed follows from RING_PACKED in what it accepted. Raises TargetError if the driver refuses, and
+        RuntimeError if it was started and not reset.
+        """
+        ...
+
+    def reset(self) -> list[int]:
+        """Device reset: tokens of the buffers that were outstanding, and end with it. start() may follow."""
+        ...
+
     def words(self) -> str:
         """What the driver printed since the last call of this, or ''."""
         ...
 
     def close(self) -> None:
         """Let go of everything; never raises."""
+        ...
+
+
+class SeveralQueues(DriverSession, Protocol):
+    """A DriverSession whose driver can have more virtqueues than one."""
+
+    def start(self, features: int, size: int, *more: int) -> int:
+        """The same with a virtqueue for each size. Raises TargetError if it can't have so many."""
+        ...
+
+    def another(self, number: int) -> DriverQueue:
+        """Virtqueue *number*, from 1 on; before start() too, and the same over resets."""
         ...
 
 
