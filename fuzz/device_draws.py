@@ -1,9 +1,10 @@
 """Programs in which we are the device: directed, or uniform.
 
 Aimed at: batches of every length, over the ring's end and exactly to it; full rings; batches of which the driver has
-taken back a half when something happens; drivers that sleep until they are notified; resets. The estimate of what is
-in the ring is as if the driver took every buffer that it has room for, each element a descriptor. Knows programs and
-limits. Must not know targets.
+taken back a half when something happens; drivers that sleep until they are notified; resets. Where there are several
+queues, each phase is about one of them, and what it leaves there is there when the others have their turn. The
+estimate of what is in a ring is as if the driver took every buffer that it has room for, each element a descriptor.
+Knows programs and limits. Must not know targets.
 """
 
 from __future__ import annotations
@@ -43,6 +44,21 @@ def device_program(choices: Choices, limits: Limits) -> Program:
     return _Draft(choices, limits).program(uniform=choices.integer(0, 4) == 4)
 
 
+class _Ring:
+    """What is estimated of one queue."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.palette: list[Shape] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """It is empty."""
+        self.free, self.position = self.size, 0  # position: of the buffer used next
+        self.exposed: deque[int] = deque()  # descriptors of each buffer that is available
+        self.back: deque[int] = deque()  # of each that was used and not taken back
+
+
 class _Draft:
     """A program in the making."""
 
@@ -56,13 +72,33 @@ class _Draft:
             self.features |= bit * integer(0, 1) if limits.features & bit else 0
         if "queue_reset" in limits.actions:
             self.features |= spec.RING_RESET * integer(0, 1)
-        self.size = self._size()
         self.steps: list[Step] = []
-        self.free = self.size
-        self.exposed: deque[int] = deque()  # descriptors of each buffer that is available
-        self.back: deque[int] = deque()  # of each that was used and not taken back
-        self.position = 0  # of the buffer used next
-        self.palette = [self._shape() for _ in range(integer(1, 3))]
+        self.queue = 0  # what is drawn now is about this one
+        self.rings = [self._another()]
+        self.rings += [self._another() for _ in range(self._count() - 1)]
+
+    def _another(self) -> _Ring:
+        """A queue, and the buffers that come up on it again and again."""
+        ring = _Ring(self._size())
+        ring.palette = [self._shape(ring.size) for _ in range(self.integer(1, 3))]
+        return ring
+
+    @property
+    def ring(self) -> _Ring:
+        """Of the queue that is drawn about."""
+        return self.rings[self.queue]
+
+    def _count(self) -> int:
+        """How many queues: all that a driver has which nobody can ask, else one of which there are sometimes more."""
+        most = self.limits.queues
+        if most == 1 or "passive" in self.limits.actions:
+            return most
+        return self.integer(2, most) if self.integer(0, 4) == 4 else 1
+
+    def _turn(self) -> None:
+        """Another queue, maybe."""
+        if len(self.rings) > 1:
+            self.queue = self.integer(0, len(self.rings) - 1)
 
     def _size(self) -> int:
         sizes = self.limits.split_sizes if self.layout == spec.SPLIT else self.limits.packed_sizes
@@ -70,9 +106,9 @@ class _Draft:
         among = small if self.integer(0, 3) else list(sizes)
         return among[self.integer(0, len(among) - 1)]
 
-    def _shape(self) -> Shape:
-        """Element lengths of a buffer: mostly one or two, sometimes as many as fit."""
-        integer, size = self.integer, self.size
+    def _shape(self, size: int) -> Shape:
+        """Element lengths of a buffer on a queue of *size*: mostly one or two, sometimes as many as fit."""
+        integer = self.integer
         count = min((1, 1, 2, 2, 3, size)[integer(0, 5)], size, 16)
         readable = integer(0, count)
         most = (1, 8, 64, self.limits.longest_element)[integer(0, 3)]
@@ -92,6 +128,7 @@ class _Draft:
         if not uniform and integer(0, 1):
             self.steps.append(Callbacks("on"))
         while len(self.steps) < limits.steps and integer(0, max(1, stop // 4)):
+            self._turn()
             if uniform:
                 self.steps.append(self._any())
             else:
@@ -99,7 +136,8 @@ class _Draft:
         if "hostile" in limits.actions and not integer(0, 3):
             self._hostile()
         steps = tuple(self.steps[: limits.steps])
-        return Program(self.layout, (Queue(self.size),), self.features, "any", steps, "device")
+        queues = tuple(Queue(ring.size) for ring in self.rings)
+        return Program(self.layout, queues, self.features, "any", steps, "device")
 
     def _phases(self) -> list[Callable[[], None]]:
         actions = self.limits.actions
@@ -122,96 +160,96 @@ class _Draft:
     def add(self, shape: Shape) -> bool:
         """One buffer, if there is room."""
         slots = self.slots(shape)
-        if slots > self.free:
+        if slots > self.ring.free:
             return False
-        self.steps.append(Add(*shape))
-        self.free -= slots
-        self.exposed.append(slots)
+        self.steps.append(Add(*shape, self.queue))
+        self.ring.free -= slots
+        self.ring.exposed.append(slots)
         return True
 
     def fill(self, most: int) -> None:
         """So many buffers, or as many as fit; then a kick."""
         for _ in range(most):
-            shape = self.palette[self.integer(0, len(self.palette) - 1)]
+            shape = self.ring.palette[self.integer(0, len(self.ring.palette) - 1)]
             if not self.add(shape):
                 break
-        self.steps.append(Kick())
+        self.steps.append(Kick(self.queue))
 
     def use(self, count: int) -> None:
         """A batch."""
         integer = self.integer
-        count = min(count, len(self.exposed))
+        count = min(count, len(self.ring.exposed))
         if not count:
             return
         length = None if integer(0, 2) else (0, 1, integer(0, self.limits.longest_element))[integer(0, 2)]
         order = "oldest" if self.in_order or integer(0, 2) else USE_ORDERS[integer(0, 2)]
-        self.steps.append(Use(count, length, order, not integer(0, 3), not integer(0, 2)))
+        self.steps.append(Use(count, length, order, not integer(0, 3), not integer(0, 2), self.queue))
         for _ in range(count):
-            slots = self.exposed.popleft()
-            self.position = (self.position + slots) % self.size
-            self.back.append(slots)
+            slots = self.ring.exposed.popleft()
+            self.ring.position = (self.ring.position + slots) % self.ring.size
+            self.ring.back.append(slots)
         if integer(0, 3):
-            self.steps.append(Call(not integer(0, 7)))
+            self.steps.append(Call(not integer(0, 7), self.queue))
 
     def get(self, count: int, asleep: bool = False) -> None:
         """Take back."""
-        self.steps.append(Get(count, asleep))
-        for _ in range(min(count, len(self.back))):
-            self.free += self.back.popleft()
+        self.steps.append(Get(count, asleep, self.queue))
+        for _ in range(min(count, len(self.ring.back))):
+            self.ring.free += self.ring.back.popleft()
 
     # -- phases
 
     def one_round(self) -> None:
         """Some buffers there and back."""
         integer = self.integer
-        self.fill(integer(1, min(self.size, 6)))
-        self.use(integer(1, max(1, len(self.exposed))))
-        self.get(integer(1, max(1, len(self.back))))
+        self.fill(integer(1, min(self.ring.size, 6)))
+        self.use(integer(1, max(1, len(self.ring.exposed))))
+        self.get(integer(1, max(1, len(self.ring.back))))
 
     def full(self) -> None:
         """The ring full, used in one batch or in two, and empty again."""
-        self.fill(self.size)
+        self.fill(self.ring.size)
         if self.integer(0, 1):
-            self.steps.append(Add(*self.palette[0]))  # refused
+            self.steps.append(Add(*self.ring.palette[0], self.queue))  # refused
         if self.integer(0, 1):
-            self.use(self.integer(1, max(1, len(self.exposed))))
-        self.use(len(self.exposed))
-        self.get(self.size)
+            self.use(self.integer(1, max(1, len(self.ring.exposed))))
+        self.use(len(self.ring.exposed))
+        self.get(self.ring.size)
 
     def to_the_end(self) -> None:
         """Single buffers up to just before the ring's end, then a batch over it, or exactly to it."""
-        left = self.size - self.position
+        left = self.ring.size - self.ring.position
         target = max(0, left - self.integer(1, 3))
         for _ in range(min(target, 16)):
             self.fill(1)
             self.use(1)
             self.get(1)
         self.fill(self.integer(2, 4))
-        self.use(len(self.exposed))
+        self.use(len(self.ring.exposed))
         self.get(self.integer(1, 4))
 
     def sleepy(self) -> None:
         """A driver that takes back only when it is notified."""
         integer = self.integer
         for _ in range(integer(1, 4)):
-            self.steps.append(Callbacks("on" if integer(0, 2) else "delayed"))
+            self.steps.append(Callbacks("on" if integer(0, 2) else "delayed", self.queue))
             self.fill(integer(1, 3))
             for _ in range(integer(1, 3)):
-                self.use(integer(1, max(1, len(self.exposed))))
+                self.use(integer(1, max(1, len(self.ring.exposed))))
             if integer(0, 1):
-                self.use(len(self.exposed))
-                self.steps.append(Call())
-            self.get(integer(1, self.size), True)
+                self.use(len(self.ring.exposed))
+                self.steps.append(Call(queue=self.queue))
+            self.get(integer(1, self.ring.size), True)
             if not integer(0, 2):
-                self.steps.append(Callbacks("on"))
+                self.steps.append(Callbacks("on", self.queue))
 
     def half(self) -> None:
         """A batch of which the driver has taken back only a part."""
         integer = self.integer
         self.fill(integer(2, 5))
-        self.use(len(self.exposed))
+        self.use(len(self.ring.exposed))
         self.get(1)
-        self.steps.append(Callbacks(CALLBACK_MODES[integer(0, 2)]))
+        self.steps.append(Callbacks(CALLBACK_MODES[integer(0, 2)], self.queue))
         if integer(0, 1):
             self.fill(integer(1, 2))
         if integer(0, 1) and self.limits.actions & {"reset", "queue_reset"}:
@@ -222,60 +260,61 @@ class _Draft:
     def words(self) -> None:
         """Our suppression words."""
         mode = _MODES[self.integer(0, 2)]
-        self.steps.append(Suppress(mode, self.integer(0, self.size) if mode == "event" else 0))
+        self.steps.append(Suppress(mode, self.integer(0, self.ring.size) if mode == "event" else 0, self.queue))
 
     def again(self) -> None:
         """A reset, whatever is in flight."""
         whole = "reset" in self.limits.actions and (self.integer(0, 1) or not self.features & spec.RING_RESET)
-        self.steps.append(Reset() if whole else QueueReset())
+        self.steps.append(Reset() if whole else QueueReset(queue=self.queue))
         if whole or self.features & spec.RING_RESET:
-            self.exposed.clear()
-            self.back.clear()
-            self.free, self.position = self.size, 0
+            for ring in self.rings if whole else [self.ring]:
+                ring.begin()
 
     def stop(self) -> None:
         """Stop and start."""
-        self.steps.append(Restart())
+        self.steps.append(Restart(self.queue))
 
     def served(self) -> None:
         """For drivers that can't be asked for anything: what they expose is used."""
-        self.exposed.extend([1] * 4)
+        self.ring.exposed.extend([1] * 4)
         self.use(self.integer(1, (4, 16, 64)[self.integer(0, 2)]))
-        self.steps.append(Call())
+        self.steps.append(Call(queue=self.queue))
 
     # -- uniform
 
     def _any(self) -> Step:
         """Of each kind of step, and of each number, all are equally likely."""
-        integer, size = self.integer, self.size
+        integer, size = self.integer, self.ring.size
         kinds: tuple[type, ...] = (Add, Add, Add, Kick, Get, Get, Callbacks, Use, Use, Use, Call, Suppress)
         kinds = kinds if "passive" not in self.limits.actions else (Use, Call, Suppress)
         chances = (("reset", Reset), ("queue_reset", QueueReset), ("restart", Restart))
         kinds += tuple(kind for action, kind in chances if action in self.limits.actions)
         kind = kinds[integer(0, len(kinds) - 1)]
         if kind is Add:
-            return Add(*(self._shape() if integer(0, 1) else self.palette[0]))
+            return Add(*(self._shape(size) if integer(0, 1) else self.ring.palette[0]), self.queue)
         if kind is Get:
-            return Get(integer(1, size), integer(0, 1) == 1)
+            return Get(integer(1, size), integer(0, 1) == 1, self.queue)
         if kind is Callbacks:
-            return Callbacks(CALLBACK_MODES[integer(0, 2)])
+            return Callbacks(CALLBACK_MODES[integer(0, 2)], self.queue)
         if kind is Use:
             length = integer(0, self.limits.longest_element) if integer(0, 1) else None
-            return Use(integer(1, size), length, USE_ORDERS[integer(0, 2)], integer(0, 1) == 1, integer(0, 1) == 1)
+            order = USE_ORDERS[integer(0, 2)]
+            return Use(integer(1, size), length, order, integer(0, 1) == 1, integer(0, 1) == 1, self.queue)
         if kind is Call:
-            return Call(integer(0, 3) == 3)
+            return Call(integer(0, 3) == 3, self.queue)
         if kind is Suppress:
             mode = _MODES[integer(0, 2)]
-            return Suppress(mode, integer(0, size) if mode == "event" else 0)
-        made: Step = kind()
+            return Suppress(mode, integer(0, size) if mode == "event" else 0, self.queue)
+        made: Step = kind() if kind is Reset else kind(queue=self.queue)
         return made
 
     def _hostile(self) -> None:
         """Rules of devices broken; and the driver goes on as if nothing had happened."""
         integer = self.integer
         for _ in range(integer(1, 4)):
-            values = (0, 1, self.size - 1, self.size, self.size + 1, 0x7FFF, 0xFFFF, integer(0, 0xFFFF))
-            self.steps.append(Misuse(MISUSES[integer(0, len(MISUSES) - 1)], values[integer(0, 7)]))
-            self.steps.append(Call(True))
-            self.get(integer(1, self.size))
+            self._turn()
+            values = (0, 1, self.ring.size - 1, self.ring.size, self.ring.size + 1, 0x7FFF, 0xFFFF, integer(0, 0xFFFF))
+            self.steps.append(Misuse(MISUSES[integer(0, len(MISUSES) - 1)], values[integer(0, 7)], self.queue))
+            self.steps.append(Call(True, self.queue))
+            self.get(integer(1, self.ring.size))
             self.fill(integer(0, 2))

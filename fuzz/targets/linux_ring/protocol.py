@@ -8,8 +8,11 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 
-REQUEST = struct.Struct("=IIIIQ")  # op, readable, writable, number, value; (address, length) of each element follows
+REQUEST = struct.Struct(
+    "=IIIIQII"
+)  # op, readable, writable, number, value, queue, 0; (address, length) of each element follows
 ANSWER = struct.Struct("=qqqqqq")  # result, features, size, descriptor, driver, device; tokens may follow
+QUEUES = 4
 MOST = 4096  # elements of a request, tokens of an answer
 LONGEST = ANSWER.size + 8 * MOST
 
@@ -30,13 +33,13 @@ class Op(IntEnum):
     FAIL = 11
 
 
-def request(op: int, number: int = 0, value: int = 0) -> bytes:
+def request(op: int, number: int = 0, value: int = 0, queue: int = 0) -> bytes:
     """A request without elements."""
-    return REQUEST.pack(op, 0, 0, number, value)
+    return REQUEST.pack(op, 0, 0, number, value, queue, 0)
 
 
-def add(token: int, readable: int, elements: list[tuple[int, int]]) -> bytes:
+def add(token: int, readable: int, elements: list[tuple[int, int]], queue: int = 0) -> bytes:
     """A request for a buffer of *elements*, (address, length), the first *readable* of them for the device to read."""
     flat = [number for element in elements for number in element]
-    head = REQUEST.pack(Op.ADD, readable, len(elements) - readable, 0, token)
+    head = REQUEST.pack(Op.ADD, readable, len(elements) - readable, 0, token, queue, 0)
     return head + struct.pack(f"={len(flat)}Q", *flat)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Literal
 
 from fuzz.targets import QueueConfig, TargetDied, TargetError, TargetHung
-from fuzz.targets.linux_ring.protocol import ANSWER, LONGEST, MOST, Op, add, request
+from fuzz.targets.linux_ring.protocol import ANSWER, LONGEST, MOST, QUEUES, Op, add, request
 from fuzz.targets.process import Process
 from oracles import spec
 from oracles.trace import Extent
@@ -81,25 +81,126 @@ class Follower:
                 os.sched_setaffinity(self._pid, {at})
 
 
-class LinuxSession:
-    """A DriverSession over the channel to the process. *counters*: of a coverage build."""
+class LinuxQueue:
+    """Virtqueue *number* of a session."""
 
     address = ADDRESS
+
+    root: LinuxSession  # which serves them all
+
+    def __init__(self, number: int, memory: memoryview) -> None:
+        self.number = number
+        self.memory = memory
+        self.features = 0
+        self.queue = QueueConfig(0, 0, 0, 0)
+
+    def _do(self, op: Op, number: int = 0, value: int = 0) -> tuple[int, ...]:
+        """What is answered to a request about this queue."""
+        if not self.root.live:
+            raise RuntimeError("the driver was not started")
+        return ANSWER.unpack_from(self.root.ask(request(op, number, value, self.number)))
+
+    def begin(self, features: int, size: int) -> None:
+        """Set the queue up. Raises TargetError if the driver can't."""
+        answer = ANSWER.unpack_from(self.root.ask(request(Op.START, size, features, self.number)))
+        if answer[0]:
+            raise TargetError(f"the driver can't set up a virtqueue of {size}: {_errno(answer[0])}")
+        self.features = answer[1] & (1 << 64) - 1
+        self._place(answer)
+
+    def _place(self, answer: tuple[int, ...]) -> None:
+        """The queue is new: where it lies now."""
+        _, _, size, descriptor, driver, device = answer
+        first = 1 << 15 if self.features & spec.RING_PACKED else 0
+        self.queue = QueueConfig(size, descriptor, driver, device, first, first)
+
+    def add(self, readable: Sequence[int], writable: Sequence[int]) -> int | None:
+        """Ask for a buffer: its token, or None if the driver refuses it or nothing is left of the memory."""
+        root = self.root
+        if not root.live:
+            raise RuntimeError("the driver was not started")
+        if not 0 < len(readable) + len(writable) <= MOST:
+            raise ValueError(f"a buffer has 1 to {MOST} elements")
+        elements: list[Extent] = []
+        for length in (*readable, *writable):
+            at = root.room.take(length)
+            if at is None:
+                break
+            elements.append((at, length))
+        else:
+            placed = [(ADDRESS + at, length) for at, length in elements]
+            answer = root.ask(add(root.token, len(readable), placed, self.number))
+            if not int.from_bytes(answer[:8], "little", signed=True):
+                root.placed[root.token] = tuple(elements)
+                root.token += 1
+                return root.token - 1
+        for at, length in elements:
+            root.room.give(at, length)
+        return None
+
+    def elements(self, token: int) -> tuple[Extent, ...]:
+        """Where the elements of an outstanding buffer lie. Raises KeyError if it isn't."""
+        return self.root.placed[token]
+
+    def kick(self) -> bool:
+        """Whether the driver notified."""
+        return bool(self._do(Op.KICK)[0])
+
+    def interrupt(self) -> bool:
+        """Whether the driver called its upper half."""
+        return bool(self._do(Op.INTERRUPT)[0])
+
+    def get(self) -> tuple[int, int] | None:
+        """The next buffer that came back. Its memory may serve the next one from now on, with what stands in it."""
+        token, _, length, *_ = self._do(Op.GET)
+        if not token:
+            return None
+        self.root.release(token - 1)
+        return token - 1, length
+
+    def callbacks(self, on: bool | Literal["delayed"]) -> bool:
+        """Whether nothing is pending."""
+        return bool(self._do(Op.CALLBACKS, _FLAGS[on])[0])
+
+    def reset_queue(self) -> list[int]:
+        """Reset the virtqueue alone. Raises TargetError if the driver refuses."""
+        return self._anew(0)
+
+    def resize(self, size: int) -> list[int]:
+        """The same with another size. The size that it has already is nothing to do for the driver: it is reset."""
+        if size < 1:
+            raise ValueError("a virtqueue has at least one entry")
+        return self._anew(0 if size == self.queue.size else size)
+
+    def _anew(self, size: int) -> list[int]:
+        answer = self._do(Op.RESET_QUEUE, size)
+        if answer[0] and answer[0] != -errno.ENOMEM:  # with ENOMEM the queue was reset, and keeps its size
+            raise TargetError(f"the driver can't reset the virtqueue: {_errno(answer[0])}")
+        self._place(answer)
+        return self.root.taken()
+
+    def broken(self) -> bool:
+        """Whether the driver gave up the virtqueue."""
+        return bool(self._do(Op.BROKEN)[0])
+
+
+class LinuxSession(LinuxQueue):
+    """A DriverSession over the channel to the process, and its first queue. *counters*: of a coverage build."""
 
     def __init__(
         self, process: Process, channel: socket.socket, memory: memoryview, counters: memoryview | None
     ) -> None:
-        self.memory = memory
+        super().__init__(0, memory)
+        self.root = self
         self.counters = counters
-        self.features = 0
-        self.queue = QueueConfig(0, 0, 0, 0)
         self.ended: TargetDied | TargetHung | None = None  # how, if it did: nothing can be asked any more
         self._process = process
         self._channel = channel
-        self._live = False
-        self._token = 0
-        self._elements: dict[int, tuple[Extent, ...]] = {}
-        self._room = Room(RINGS, MEMORY)
+        self._queues: list[LinuxQueue] = [self]
+        self.live = False  # it was started, and not reset
+        self.token = 0  # of the next buffer
+        self.placed: dict[int, tuple[Extent, ...]] = {}  # elements of each that is outstanding
+        self.room = Room(RINGS, MEMORY)
         # so that waiting costs nothing while answers come at once: a timeout of Python's would ask before each
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, int(SLICE * 1e6)))
         self._heard = self._printed()
@@ -108,7 +209,7 @@ class LinuxSession:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def _ask(self, what: bytes) -> bytes:
+    def ask(self, what: bytes) -> bytes:
         """Send a request and return the answer. Raises TargetDied or TargetHung."""
         channel = self._channel
         if self.ended is not None:
@@ -160,136 +261,65 @@ class LinuxSession:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / _TICK
 
-    def _do(self, op: Op, number: int = 0, value: int = 0) -> int:
-        if not self._live:
-            raise RuntimeError("the driver was not started")
-        return int.from_bytes(self._ask(request(op, number, value))[:8], "little", signed=True)
-
-    def _begin(self, answer: tuple[int, ...]) -> None:
-        """The queue is new: where it lies now."""
-        _, _, size, descriptor, driver, device = answer
-        first = 1 << 15 if self.features & spec.RING_PACKED else 0
-        self.queue = QueueConfig(size, descriptor, driver, device, first, first)
-
-    def _taken(self) -> list[int]:
+    def taken(self) -> list[int]:
         """Tokens that a reset gave back, in ascending order."""
         tokens: list[int] = []
         while True:
-            answer = self._ask(request(Op.TAKEN))
+            answer = self.ask(request(Op.TAKEN))
             count = ANSWER.unpack_from(answer)[0]
             tokens += struct.unpack_from(f"={count}Q", answer, ANSWER.size)
             if count < MOST:
                 break
         for token in tokens:
-            self._release(token)
+            self.release(token)
         return sorted(tokens)
 
-    def _release(self, token: int) -> None:
-        for at, length in self._elements.pop(token, ()):
-            self._room.give(at, length)
+    def release(self, token: int) -> None:
+        """A buffer's memory may serve the next one."""
+        for at, length in self.placed.pop(token, ()):
+            self.room.give(at, length)
 
     # --- the driver ---------------------------------------------------------------------------------------------------
 
     def accepts(self, features: int) -> int:
         """What the driver would accept of *features*."""
-        return int(ANSWER.unpack_from(self._ask(request(Op.START, 0, features)))[1]) & (1 << 64) - 1
+        return int(ANSWER.unpack_from(self.ask(request(Op.START, 0, features)))[1]) & (1 << 64) - 1
 
-    def start(self, features: int, size: int) -> int:
-        """Set up the virtqueue. Raises TargetError if the driver can't, RuntimeError if it has one."""
-        if self._live:
+    def another(self, number: int) -> LinuxQueue:
+        """Virtqueue *number*."""
+        while len(self._queues) <= number:
+            queue = LinuxQueue(len(self._queues), self.memory)
+            queue.root = self
+            self._queues.append(queue)
+        return self._queues[number]
+
+    def start(self, features: int, size: int, *more: int) -> int:
+        """Set up the virtqueues. Raises TargetError if the driver can't, RuntimeError if it has some."""
+        if self.live:
             raise RuntimeError("the driver was started already: reset it first")
-        answer = ANSWER.unpack_from(self._ask(request(Op.START, size, features)))
-        if answer[0]:
-            raise TargetError(f"the driver can't set up a virtqueue of {size}: {_errno(answer[0])}")
-        self.features = answer[1] & (1 << 64) - 1
-        self._live = True
-        self._room = Room(RINGS, MEMORY)
-        self._begin(answer)
+        if len(more) >= QUEUES:
+            raise TargetError(f"linux-ring has at most {QUEUES} queues")
+        self.room = Room(RINGS, MEMORY)
+        try:
+            for number, each in enumerate((size, *more)):
+                self.another(number).begin(features, each)
+        except TargetError:
+            self.ask(request(Op.RESET))  # those that were set up
+            raise
+        self.live = True
         return self.features
-
-    def add(self, readable: Sequence[int], writable: Sequence[int]) -> int | None:
-        """Ask for a buffer: its token, or None if the driver refuses it or nothing is left of the memory."""
-        if not self._live:
-            raise RuntimeError("the driver was not started")
-        if not 0 < len(readable) + len(writable) <= MOST:
-            raise ValueError(f"a buffer has 1 to {MOST} elements")
-        elements: list[Extent] = []
-        for length in (*readable, *writable):
-            at = self._room.take(length)
-            if at is None:
-                break
-            elements.append((at, length))
-        else:
-            placed = [(ADDRESS + at, length) for at, length in elements]
-            answer = self._ask(add(self._token, len(readable), placed))
-            if not int.from_bytes(answer[:8], "little", signed=True):
-                self._elements[self._token] = tuple(elements)
-                self._token += 1
-                return self._token - 1
-        for at, length in elements:
-            self._room.give(at, length)
-        return None
-
-    def elements(self, token: int) -> tuple[Extent, ...]:
-        """Where the elements of an outstanding buffer lie. Raises KeyError if it isn't."""
-        return self._elements[token]
-
-    def kick(self) -> bool:
-        """Whether the driver notified."""
-        return bool(self._do(Op.KICK))
-
-    def interrupt(self) -> bool:
-        """Whether the driver called its upper half."""
-        return bool(self._do(Op.INTERRUPT))
-
-    def get(self) -> tuple[int, int] | None:
-        """The next buffer that came back. Its memory may serve the next one from now on, with what stands in it."""
-        if not self._live:
-            raise RuntimeError("the driver was not started")
-        token, _, length, *_ = ANSWER.unpack_from(self._ask(request(Op.GET)))
-        if not token:
-            return None
-        self._release(token - 1)
-        return token - 1, length
-
-    def callbacks(self, on: bool | Literal["delayed"]) -> bool:
-        """Whether nothing is pending."""
-        return bool(self._do(Op.CALLBACKS, _FLAGS[on]))
 
     def reset(self) -> list[int]:
         """Device reset: tokens of what was outstanding."""
-        if not self._live:
+        if not self.live:
             return []
         self._do(Op.RESET)
-        self._live = False
-        return self._taken()
-
-    def reset_queue(self) -> list[int]:
-        """Reset the virtqueue alone. Raises TargetError if the driver refuses."""
-        return self._anew(0)
-
-    def resize(self, size: int) -> list[int]:
-        """The same with another size. The size that it has already is nothing to do for the driver: it is reset."""
-        if size < 1:
-            raise ValueError("a virtqueue has at least one entry")
-        return self._anew(0 if size == self.queue.size else size)
-
-    def _anew(self, size: int) -> list[int]:
-        if not self._live:
-            raise RuntimeError("the driver was not started")
-        answer = ANSWER.unpack_from(self._ask(request(Op.RESET_QUEUE, size)))
-        if answer[0] and answer[0] != -errno.ENOMEM:  # with ENOMEM the queue was reset, and keeps its size
-            raise TargetError(f"the driver can't reset the virtqueue: {_errno(answer[0])}")
-        self._begin(answer)
-        return self._taken()
-
-    def broken(self) -> bool:
-        """Whether the driver gave up the virtqueue."""
-        return bool(self._do(Op.BROKEN))
+        self.live = False
+        return self.taken()
 
     def starve(self, after: int) -> None:
         """The *after*-th allocation of the driver from here on fails, once; 0: none does."""
-        self._ask(request(Op.FAIL, after))
+        self.ask(request(Op.FAIL, after))
 
     # --- what it says, and the end ------------------------------------------------------------------------------------
 
@@ -311,7 +341,7 @@ class LinuxSession:
             return file.read().decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Let go of the virtqueue; the process goes on, for the next session. Never raises."""
+        """Let go of the virtqueues; the process goes on, for the next session. Never raises."""
         try:
             self.reset()
         except (TargetDied, TargetHung):

@@ -14,6 +14,7 @@ from fuzz.program import Limits
 from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
 from fuzz.targets.linux_ring import build as building
 from fuzz.targets.linux_ring import trees
+from fuzz.targets.linux_ring.protocol import QUEUES
 from fuzz.targets.linux_ring.session import COUNTERS, MEMORY, RINGS, LinuxSession
 from fuzz.targets.process import Process, first_line
 from oracles import spec
@@ -23,6 +24,7 @@ _ALL = (1 << 64) - 1
 _LIMITS = Limits(
     role="device",
     actions=frozenset({"reset", "queue_reset"}),
+    queues=3,
     split_sizes=(1, 2, 4, 8, 16, 64, 256),
     packed_sizes=(1, 2, 3, 5, 7, 8, 16, 64, 256),
 )
@@ -131,7 +133,7 @@ class LinuxRing:
             for bit in spec.FEATURE_NAMES.values():
                 known |= bit
             details = tuple((name, text) for name, text in self.describe().items() if name != "target")
-            return Offer(session.accepts(_ALL) & known, 1, b"", details)
+            return Offer(session.accepts(_ALL) & known, QUEUES, b"", details)
         except (TargetDied, TargetHung) as error:
             raise TargetError(f"{self.name} can't be asked: {error}") from None
 

@@ -20,29 +20,31 @@ from oracles.trace import Exposed, Extent
 ACCEPTED = spec.VERSION_1 | spec.INDIRECT_DESC | spec.EVENT_IDX | spec.RING_PACKED | spec.IN_ORDER | spec.RING_RESET
 ADDRESS = 0x1_0000_0000
 MEMORY = 1 << 22
+MOST_QUEUES = 4
 _RINGS = 64
 _GUARD = 16
 _ONES = b"\xa5"
 
 
-class ModelDriverSession:
-    """The driver and its memory; nothing runs but in these methods."""
+class ModelQueue:
+    """One virtqueue of the driver, in its own part of the memory: of *root*, which all queues share."""
 
     address = ADDRESS
-    counters: memoryview | None = None
 
-    def __init__(self, raw: bytearray, split: type[SplitUpper], packed: type[PackedUpper]) -> None:
-        self.memory = memoryview(raw)
-        self.kinds = (split, packed)
+    def __init__(self, memory: memoryview, kinds: tuple[type[SplitUpper], type[PackedUpper]]) -> None:
+        self.root: ModelQueue = self
+        self.memory = memory
+        self.kinds = kinds
         self.features = 0
         self.queue = QueueConfig(0, 0, 0, 0)
         self.upper: Upper | None = None
+        self.part = (_RINGS, len(memory))  # where it lies
         self._before: Upper | None = None  # the queue as it was when it was reset
         self._observer: Callable[[Exposed], None] | None = None
-        self._token = 0
+        self._token = 0  # the root's is the next one
         self._next = 0  # where the next block begins
         self._free: dict[int, list[int]] = {}  # by size, blocks that were given back
-        self._last = ""
+        self._last = ""  # the root's is what was said last
         self._begun = False
 
     def listen(self, observer: Callable[[Exposed], None]) -> bool:
@@ -56,19 +58,16 @@ class ModelDriverSession:
 
     # -- life
 
-    def start(self, features: int, size: int) -> int:
-        """Take what is offered of all that we know, and set up the queue."""
-        if self.upper is not None:
-            raise RuntimeError("it is started, and was not reset")
-        self.features = features & ACCEPTED | spec.VERSION_1
+    def begin(self, features: int, size: int) -> None:
+        """Set up the queue, of a driver that accepted these features."""
+        self.features = features
         self._set_up(size, self._before)
-        return self.features
 
     def _set_up(self, size: int, before: Upper | None) -> None:
         """Lay out the rings, all zero."""
         layout = spec.PACKED if self.features & spec.RING_PACKED else spec.SPLIT
         self._begun = False
-        places, at = [], _RINGS
+        places, at = [], self.part[0]
         for length in spec.area_sizes(layout, size):
             self.memory[at : at + length] = bytes(length)
             places.append(at)
@@ -83,13 +82,12 @@ class ModelDriverSession:
         self.queue = QueueConfig(size, places[0], places[1], places[2], initial, initial)
         self._begun = True
 
-    def _end(self) -> list[int]:
-        assert self.upper is not None
-        return [held.token for held in self.upper.held.values()]
+    def _outstanding(self) -> list[int]:
+        return [held.token for held in self._live().held.values()]
 
-    def reset(self) -> list[int]:
-        """All that was outstanding is given up."""
-        tokens = self._end()
+    def end(self) -> list[int]:
+        """The device is reset."""
+        tokens = self._outstanding()
         self._before, self.upper = self.upper, None
         return tokens
 
@@ -99,7 +97,7 @@ class ModelDriverSession:
 
     def resize(self, size: int) -> list[int]:
         """The queue begins anew."""
-        tokens = self._end()
+        tokens = self._outstanding()
         self._set_up(size, self.upper)
         return tokens
 
@@ -120,17 +118,18 @@ class ModelDriverSession:
         block = self._take(need)
         if block is None:
             return None
+        token = self.root._token
         at, elements = block[0], []
         for place, length in enumerate((*readable, *writable)):
-            fill = question(self._token, length) if place < len(readable) else _ONES * length
+            fill = question(token, length) if place < len(readable) else _ONES * length
             self.memory[at : at + length] = fill
             elements.append((at, length))
             at += length + _GUARD
-        held = Held(self._token, elements, sum(writable), block)
+        held = Held(token, elements, sum(writable), block)
         table = self._table(upper, held, len(readable), at + 15 & ~15) if entries else None
         upper.add(held, len(readable), table, ADDRESS)
-        self._token += 1
-        return held.token
+        self.root._token += 1
+        return token
 
     def _table(self, upper: Upper, held: Held, readable: int, at: int) -> Extent:
         """Write an indirect table for all elements; (address, bytes)."""
@@ -147,7 +146,7 @@ class ModelDriverSession:
         if freed:
             return freed.pop(), size
         at = self._next
-        if at + size > len(self.memory):
+        if at + size > self.part[1]:
             return None
         self._next = at + size
         return at, size
@@ -173,7 +172,7 @@ class ModelDriverSession:
         upper = self._live()
         found = upper.get()
         if upper.broken and found is None:
-            self._last = upper.broken
+            self.root._last = upper.broken
         if found is None:
             return None
         held, length = found
@@ -188,6 +187,41 @@ class ModelDriverSession:
         """Whether the device used what it does not have."""
         return bool(self.upper is not None and self.upper.broken)
 
+
+class ModelDriverSession(ModelQueue):
+    """The driver and its memory; nothing runs but in these methods. It is its own first queue."""
+
+    counters: memoryview | None = None
+
+    def __init__(self, raw: bytearray, split: type[SplitUpper], packed: type[PackedUpper]) -> None:
+        super().__init__(memoryview(raw), (split, packed))
+        self._queues: list[ModelQueue] = [self]
+
+    def another(self, number: int) -> ModelQueue:
+        """Virtqueue *number*."""
+        while len(self._queues) <= number:
+            queue = ModelQueue(self.memory, self.kinds)
+            queue.root = self
+            self._queues.append(queue)
+        return self._queues[number]
+
+    def start(self, features: int, size: int, *more: int) -> int:
+        """Take what is offered of all that we know, and set up the queues."""
+        if self.upper is not None:
+            raise RuntimeError("it is started, and was not reset")
+        if len(more) >= MOST_QUEUES:
+            raise TargetError(f"model-driver has at most {MOST_QUEUES} queues")
+        share = (len(self.memory) - _RINGS) // (1 + len(more)) & ~63
+        for number, each in enumerate((size, *more)):
+            queue = self.another(number)
+            queue.part = (_RINGS + number * share, _RINGS + (number + 1) * share)
+            queue.begin(features & ACCEPTED | spec.VERSION_1, each)
+        return self.features
+
+    def reset(self) -> list[int]:
+        """All that was outstanding is given up."""
+        return [token for queue in self._queues if queue.upper is not None for token in queue.end()]
+
     def words(self) -> str:
         """Why it gave up."""
         said, self._last = self._last, ""
@@ -195,7 +229,8 @@ class ModelDriverSession:
 
     def close(self) -> None:
         """Nothing to let go of but memory."""
-        self._observer = None
+        for queue in self._queues:
+            queue._observer = None
 
 
 def question(token: int, length: int) -> bytes:
@@ -215,6 +250,7 @@ class ModelDriver:
         actions=frozenset({"reset", "queue_reset", "restart"}),
         longest_element=512,
         steps=80,
+        queues=3,
     )
 
     def __init__(self, fault: str = "") -> None:
@@ -241,7 +277,7 @@ class ModelDriver:
 
     def probe(self) -> Offer:
         """Everything that this project can negotiate."""
-        return Offer(ACCEPTED, 1, b"", (("device class", "any"),))
+        return Offer(ACCEPTED, MOST_QUEUES, b"", (("device class", "any"),))
 
     def words(self) -> str:
         """It prints nothing."""

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A process around the kernel's virtio_ring.c: one virtqueue, driven by requests over a socket.
+ * A process around the kernel's virtio_ring.c: up to QUEUES virtqueues of one device, driven by requests over a socket.
  *
  *	linux-ring SOCKET MEMORY SIZE RINGS [COUNTERS]
  *
@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#define QUEUES 4
 #define MOST 4096 /* elements of a request, tokens of an answer */
 #define RING_RESET (1ULL << 40)
 #define VRING_ALIGN 4096
@@ -33,6 +34,8 @@ struct request {
 	uint32_t writable;
 	uint32_t number;
 	uint64_t value;
+	uint32_t queue;
+	uint32_t unused;
 };
 
 struct element {
@@ -75,21 +78,21 @@ int virtqueue_reset(struct virtqueue *queue, void (*recycle)(struct virtqueue *q
 void *__kmalloc_fake, *__kfree_ignore_start, *__kfree_ignore_end;
 
 static struct virtio_device device;
-static struct virtqueue *queue;
-static unsigned int notifications, callbacks;
+static struct virtqueue *queues[QUEUES];
+static unsigned int notifications[QUEUES], callbacks[QUEUES];
 static uint64_t *taken; /* tokens given back unused, by a reset */
 static size_t taken_count, taken_room;
 static volatile sig_atomic_t current;
 
 static bool notified(struct virtqueue *which)
 {
-	notifications++;
+	notifications[which->index]++;
 	return true;
 }
 
 static void called(struct virtqueue *which)
 {
-	callbacks++;
+	callbacks[which->index]++;
 }
 
 static int disable(struct virtqueue *which)
@@ -131,7 +134,7 @@ static int64_t offset(dma_addr_t address)
 	return (int64_t)(address - VQFUZZ_ADDRESS);
 }
 
-static void tell(struct answer *answer)
+static void tell(struct virtqueue *queue, struct answer *answer)
 {
 	answer->features = device.features;
 	answer->size = virtqueue_get_vring_size(queue);
@@ -140,29 +143,34 @@ static void tell(struct answer *answer)
 	answer->device = offset(virtqueue_get_used_addr(queue));
 }
 
+/* Queue 0 comes first: with it the device's features are settled. */
 static void start(const struct request *request, struct answer *answer)
 {
-	memset(&device, 0, sizeof(device));
-	INIT_LIST_HEAD(&device.vqs);
-	spin_lock_init(&device.vqs_list_lock);
-	device.config = &operations;
-	device.features = request->value;
-	vring_transport_features(&device);
-	device.features |= request->value & RING_RESET; /* the transport's, as virtio_pci has it */
+	struct virtqueue *queue;
+
+	if (!request->queue) {
+		memset(&device, 0, sizeof(device));
+		INIT_LIST_HEAD(&device.vqs);
+		spin_lock_init(&device.vqs_list_lock);
+		device.config = &operations;
+		device.features = request->value;
+		vring_transport_features(&device);
+		device.features |= request->value & RING_RESET; /* the transport's, as virtio_pci has it */
+	}
 	answer->features = device.features;
 	if (!request->number) /* only asked */
 		return;
-	queue = vring_create_virtqueue(0, request->number, VRING_ALIGN, &device, true, false, false, notified, called,
-				       "queue");
+	queue = queues[request->queue] = vring_create_virtqueue(request->queue, request->number, VRING_ALIGN, &device, true,
+								false, false, notified, called, "queue");
 	if (!queue) {
 		answer->result = -ENOMEM;
 		return;
 	}
 	queue->num_max = request->number;
-	tell(answer);
+	tell(queue, answer);
 }
 
-static int64_t add(const struct request *request, const struct element *elements)
+static int64_t add(struct virtqueue *queue, const struct request *request, const struct element *elements)
 {
 	static struct scatterlist list[MOST];
 	static struct scatterlist *lists[MOST];
@@ -179,24 +187,24 @@ static int64_t add(const struct request *request, const struct element *elements
 	return result;
 }
 
-static int64_t kick(void)
+static int64_t kick(struct virtqueue *queue)
 {
-	unsigned int before = notifications;
+	unsigned int before = notifications[queue->index];
 
 	if (virtqueue_kick_prepare(queue))
 		virtqueue_notify(queue);
-	return notifications != before;
+	return notifications[queue->index] != before;
 }
 
-static int64_t interrupt(void)
+static int64_t interrupt(struct virtqueue *queue)
 {
-	unsigned int before = callbacks;
+	unsigned int before = callbacks[queue->index];
 
 	vring_interrupt(0, queue);
-	return callbacks != before;
+	return callbacks[queue->index] != before;
 }
 
-static void get(struct answer *answer)
+static void get(struct virtqueue *queue, struct answer *answer)
 {
 	unsigned int length = 0;
 	void *data = virtqueue_get_buf(queue, &length);
@@ -205,7 +213,7 @@ static void get(struct answer *answer)
 	answer->size = length;
 }
 
-static int64_t suppress(uint32_t mode)
+static int64_t suppress(struct virtqueue *queue, uint32_t mode)
 {
 	if (mode == 0) {
 		virtqueue_disable_cb(queue);
@@ -214,22 +222,27 @@ static int64_t suppress(uint32_t mode)
 	return mode == 1 ? virtqueue_enable_cb(queue) : virtqueue_enable_cb_delayed(queue);
 }
 
-static void reset_queue(const struct request *request, struct answer *answer)
+static void reset_queue(struct virtqueue *queue, const struct request *request, struct answer *answer)
 {
 	answer->result = request->number ? RESIZE(queue, request->number, recycle) : RESET_ONE(queue, recycle);
-	tell(answer);
+	tell(queue, answer);
 }
 
 static void reset(void)
 {
+	unsigned int index;
 	void *data;
 
-	if (!queue)
+	if (!queues[0])
 		return;
-	while ((data = virtqueue_detach_unused_buf(queue)))
-		recycle(queue, data);
-	vring_del_virtqueue(queue);
-	queue = NULL;
+	for (index = 0; index < QUEUES; index++) {
+		if (!queues[index])
+			continue;
+		while ((data = virtqueue_detach_unused_buf(queues[index])))
+			recycle(queues[index], data);
+		vring_del_virtqueue(queues[index]);
+		queues[index] = NULL;
+	}
 	if (vqfuzz_left())
 		fprintf(stderr, "linux-ring: %d allocations are left behind a deleted virtqueue\n", vqfuzz_left());
 	vqfuzz_forget();
@@ -237,14 +250,16 @@ static void reset(void)
 
 static void serve(const struct request *request, const struct element *elements, struct answer *answer)
 {
+	struct virtqueue *queue = queues[request->queue];
+
 	switch (request->op) {
 	case START: start(request, answer); break;
-	case ADD: answer->result = add(request, elements); break;
-	case KICK: answer->result = kick(); break;
-	case INTERRUPT: answer->result = interrupt(); break;
-	case GET: get(answer); break;
-	case CALLBACKS: answer->result = suppress(request->number); break;
-	case RESET_QUEUE: reset_queue(request, answer); break;
+	case ADD: answer->result = add(queue, request, elements); break;
+	case KICK: answer->result = kick(queue); break;
+	case INTERRUPT: answer->result = interrupt(queue); break;
+	case GET: get(queue, answer); break;
+	case CALLBACKS: answer->result = suppress(queue, request->number); break;
+	case RESET_QUEUE: reset_queue(queue, request, answer); break;
 	case RESET: reset(); break;
 	case BROKEN: answer->result = virtqueue_is_broken(queue); break;
 	case FAIL: vqfuzz_fail(request->number); break;
@@ -280,9 +295,12 @@ static bool well_formed(const struct request *request, ssize_t length)
 {
 	size_t all = (size_t)request->readable + request->writable;
 
-	if (length < (ssize_t)sizeof(*request) || request->op < START || request->op > FAIL || all > MOST)
+	if (length < (ssize_t)sizeof(*request) || request->op < START || request->op > FAIL || all > MOST ||
+	    request->queue >= QUEUES)
 		return false;
-	if (!queue && request->op != START && request->op != RESET && request->op != TAKEN && request->op != FAIL)
+	if (request->op == START && (request->queue ? !queues[0] : !!queues[0] && request->number))
+		return false;
+	if (!queues[request->queue] && request->op != START && request->op != RESET && request->op != TAKEN && request->op != FAIL)
 		return false;
 	return (size_t)length == sizeof(*request) + all * sizeof(struct element);
 }
