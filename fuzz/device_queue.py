@@ -14,7 +14,7 @@ from typing import Union
 from fuzz.program import Suppress, Use
 from fuzz.regarding import found
 from fuzz.targets.driver import DriverQueue
-from oracles import packed_rings, spec, split_rings
+from oracles import exposed, packed_rings, spec, split_rings
 from oracles.driver_oracle import DriverQueueOracle
 from oracles.exposing import Follower
 from oracles.mirror import Mirror
@@ -45,6 +45,9 @@ class DeviceQueue:
         #: what each device-writable part begins with, and how much is written at least, where we are of some class
         self.prefix = bytes(getattr(session, "prefix", b""))
         self.least = int(getattr(session, "least", 0))
+        self.stamp = 0  # so many bytes behind that prefix say which buffer it is
+        self.given: Callable[[list[tuple[int, int]]], None] | None = None  # buffers are about to be used: number, id
+        self.arrived: Callable[[exposed.Chain], None] | None = None  # a buffer is found exposed
         self.ring: Ring
         self.fetched: deque[tuple[int, Chain]] = deque()  # (serial number, buffer) that were fetched and not used
         self.wrote: dict[int, int] = {}  # serial number to bytes written
@@ -143,14 +146,16 @@ class DeviceQueue:
         for id_ in ids:
             if self.waiting:
                 self.ids[self.waiting.popleft()] = id_
+            if self.arrived is not None:
+                self.arrived(follower.outstanding[id_])
 
-    def expect(self, count: int, seconds: float) -> bool:
-        """Look until *count* buffers are there to be used, or the time is over; whether there are any."""
+    def expect(self, count: int, seconds: float, every: bool = False) -> bool:
+        """Look until *count* buffers are there to be used, or the time is over; whether any are, or *every* one."""
         deadline = time.monotonic() + seconds
         while self.oracle.live and len(self.follower.outstanding) < count and time.monotonic() < deadline:
             time.sleep(0.0005)
             self.look()
-        return bool(self.oracle.live and self.follower.outstanding)
+        return self.oracle.live and len(self.follower.outstanding) >= (count if every else 1)
 
     def fetch(self, most: int) -> None:
         """Fetch what is available, until there are so many that were not used."""
@@ -177,7 +182,9 @@ class DeviceQueue:
         capacity = sum(size for _, size in chain.writable)
         written = capacity if length is None else min(max(length, self.least), capacity)
         self.wrote[number] = written
-        data = (self.prefix + bytes([1 + number % 127]) * written)[:written]
+        data = (self.prefix + number.to_bytes(8, "little")[: self.stamp] + bytes([1 + number % 127]) * written)[
+            :written
+        ]
         done = 0
         for address, size in chain.writable:
             part, at = min(size, written - done), address - self.session.address
@@ -199,6 +206,8 @@ class DeviceQueue:
             taken = [self.fetched.popleft() for _ in range(count)]
             if step.order == "reversed" and not in_order:
                 taken.reverse()
+        if self.given is not None:
+            self.given([(number, chain.id) for number, chain in taken])
         if isinstance(self.ring, packed_rings.DeviceRing):
             self.ring.junk = spec.DESC_F_NEXT if step.junk else 0
         if in_order and not step.singly:

@@ -12,6 +12,7 @@ from typing import cast
 
 from fuzz.audit import OurFault
 from fuzz.device_queue import UNKNOWN, DeviceQueue
+from fuzz.echo import echo_of
 from fuzz.evidence import Broken
 from fuzz.looking import Undecided
 from fuzz.program import (
@@ -29,6 +30,7 @@ from fuzz.program import (
     Suppress,
     Use,
 )
+from fuzz.status import counted
 from fuzz.targets import TargetDied, TargetError, TargetHung
 from fuzz.targets.driver import DriverQueue, DriverSession, SeveralQueues
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
@@ -112,6 +114,8 @@ class Device:
             DeviceQueue(number, half, judge.queue(number), self.feed)
             for number, half in enumerate(_halves(session, len(program.queues)))
         ]
+        self.echo = echo_of(self.queues)
+        self.missing = 0  # frames that did not come out of it in time
         self.actions: dict[type, Callable[[DeviceQueue, Step], None]] = {
             Add: self._add,
             Kick: self._kick,
@@ -163,6 +167,11 @@ class Device:
             self.outcome.reached += 1
             self._step(step)
         self._begin()
+        if self.echo is not None and not self.hostile:
+            self._expect_echo(1 << 16)
+            if self.missing and self.echo.owed():
+                missing = counted(self.echo.owed(), "frame")
+                raise Undecided(f"the driver sent {missing} not on that it was given, in {self.patience:g} s")
         for queue in self.queues:
             self._called(queue)
         for queue in self.queues:
@@ -251,10 +260,26 @@ class Device:
         self._look(queue)
         if queue.live and not self.hostile:
             wanted = min(step.count, queue.session.queue.size)
-            if not queue.expect(wanted, QUICK) and not queue.expect(1, self.patience):
-                where = f" on queue {queue.number}" if len(self.queues) > 1 else ""
-                raise Undecided(f"the driver exposed nothing{where} in {self.patience:g} s")
+            if self.echo is not None and queue is self.echo.sending:
+                self._expect_echo(wanted)
+            elif not queue.expect(wanted, QUICK) and not queue.expect(1, self.patience):
+                raise Undecided(f"the driver exposed nothing{self._where(queue)} in {self.patience:g} s")
         queue.use(step)
+
+    def _where(self, queue: DeviceQueue) -> str:
+        return f" on queue {queue.number}" if len(self.queues) > 1 else ""
+
+    def _expect_echo(self, most: int) -> None:
+        """Wait for what the driver was given and has not sent on, until there are *most* to be used.
+
+        What does not come within our patience is not waited for again, before the end: what comes later tells more.
+        """
+        echo = self.echo
+        assert echo is not None
+        queue = echo.sending
+        wanted = min(most, len(queue.follower.outstanding) + echo.owed() - self.missing)
+        if wanted > 0 and not queue.expect(wanted, self.patience, True):
+            self.missing = echo.owed()
 
     def _call(self, queue: DeviceQueue, step: Step) -> None:
         assert isinstance(step, Call)

@@ -1,8 +1,9 @@
 """DPDK's virtio driver (virtio-user) under testpmd as a driver under test: we are its vhost-user back-end.
 
-It connects to our socket, sets up its rings, and from then on sends as fast as we use its buffers, or receives as many
-frames as we put into them. Nobody can ask its upper half for anything, so programs for it are our own steps only. One
-process for each program. Knows testpmd and the set-up of a connection; must not judge.
+It connects to our socket, sets up its rings, and from then on forwards each frame that we put into a buffer of its
+receive queue (a program's first) to its transmit queue (the second). Or there is one queue: it only receives, or sends
+as fast as we use its buffers. Nobody can ask its upper half for anything, so programs for it are our own steps only.
+One process for each program. Knows testpmd and the set-up of a connection; must not judge.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, QueueConfig, TargetDied, TargetError, TargetHung
 from fuzz.targets.model.backend import Backend
+from fuzz.targets.model.regions import Region
 from fuzz.targets.model.vring import Vring
 from fuzz.targets.process import Process, first_line
 from oracles import spec
@@ -27,7 +30,8 @@ from oracles.trace import Extent
 NAME = "dpdk-virtio-user"
 VARIABLE = "VQFUZZ_DPDK_TESTPMD"
 PROGRAM = "dpdk-testpmd"
-_QUEUES = {"": 1, "rx": 0}  # whose buffers we use: frames that testpmd sends, or room for those that it gets
+_WAYS = {"": ("io", (0, 1)), "rx": ("rxonly", (0,)), "tx": ("txonly", (1,))}
+"""What testpmd does, and which of its queues (0: receive, 1: transmit) are a program's first, second."""
 _HEADER = bytes(10) + b"\1\0"  # of a frame: one buffer, and nothing to be said of it (5.1.6)
 _LEAST = len(_HEADER) + 60  # bytes of a frame with its header
 _RX_MRG = 1 << 15  # VIRTIO_NET_F_MRG_RXBUF
@@ -52,7 +56,7 @@ class _Served(Backend):
     """The back-end's end of the connection, whose rings nobody serves but the program."""
 
     offered = _OFFERED | vu.PROTOCOL_FEATURES | _RX_MRG
-    used = 1  # the queue that the program is about
+    used: tuple[int, ...] = (0, 1)  # the queues that the program is about
 
     def get_features(self, payload: bytes, descriptors: list[int]) -> bytes | None:
         """What the program wants, no more."""
@@ -71,32 +75,100 @@ class _Served(Backend):
 
     def ready(self) -> bool:
         """Whether the rings are set up, and the driver is done (3.1.1)."""
-        ring = self.rings[self.used]
-        return ring.started and ring.enabled and bool(self.status & 4) and bool(ring.size)
+        rings = [self.rings[number] for number in self.used]
+        return bool(self.status & 4) and all(ring.started and ring.enabled and ring.size for ring in rings)
 
 
-class DpdkSession:
-    """A testpmd of its own; the transmit queue's rings lie in its memory."""
+class DpdkQueue:
+    """One queue of a session, testpmd's queue *number*."""
 
     live = True
-    counters: memoryview | None = None
+    session: DpdkSession
 
-    def __init__(self, target: DpdkVirtioUser) -> None:
-        self.target = target
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.memory = memoryview(bytearray(16))
         self.address = 0
         self.features = 0
         self.queue = QueueConfig(0, 0, 0, 0)
+        self.prefix, self.least = (b"", 0) if number else (_HEADER, _LEAST)
+
+    def place(self, features: int, ring: Vring, region: Region) -> None:
+        """It is set up in *region*, on a device of which testpmd accepted *features*."""
+        self.features = features
+        self.memory, self.address = region.view, region.guest
+        descriptor, device, driver = (address - region.user for address in ring.addresses[:3])
+        initial = 1 << 15 if features & spec.RING_PACKED else 0
+        self.queue = QueueConfig(ring.size, descriptor, driver, device, initial, initial)
+
+    # -- what nobody can ask of it
+
+    def add(self, readable: Sequence[int], writable: Sequence[int]) -> int | None:
+        """It adds by itself."""
+        return None
+
+    def elements(self, token: int) -> tuple[Extent, ...]:
+        """There are no tokens."""
+        return ()
+
+    def kick(self) -> bool:
+        """Deal with what it says. Raises TargetDied if it is gone."""
+        self.session.serve()
+        return False
+
+    def interrupt(self) -> bool:
+        """Signal its call descriptor."""
+        self.session.call(self.number)
+        return False
+
+    def get(self) -> tuple[int, int] | None:
+        """It takes back by itself."""
+        return None
+
+    def callbacks(self, on: bool | Literal["delayed"]) -> bool:
+        """It polls."""
+        return False
+
+    def reset_queue(self) -> list[int]:
+        """It can't be made to."""
+        raise TargetHung("testpmd can't be reset from outside")
+
+    def resize(self, size: int) -> list[int]:
+        """Nor this."""
+        return self.reset_queue()
+
+    def broken(self) -> bool:
+        """It never says so."""
+        return False
+
+
+class DpdkSession(DpdkQueue):
+    """A testpmd of its own, and the first of the queues that a program is about."""
+
+    counters: memoryview | None = None
+
+    def __init__(self, target: DpdkVirtioUser) -> None:
+        numbers = _WAYS[target.way][1]
+        super().__init__(numbers[0])
+        self.target = target
+        self.session = self
+        self.forwards = len(numbers) > 1  # each frame of the first queue comes out of the second one
+        self._queues = [self, *(DpdkQueue(number) for number in numbers[1:])]
         self._process: Process | None = None
         self._backend: _Served | None = None
-        self._number = _QUEUES[target.way]
-        self.prefix, self.least = (_HEADER, _LEAST) if target.way else (b"", 0)
 
-    def start(self, features: int, size: int) -> int:
-        """Start testpmd with these features and this size, and serve its set-up to the end."""
+    def another(self, number: int) -> DpdkQueue:
+        """The program's queue *number*. Raises TargetError if testpmd serves no such."""
+        if number >= len(self._queues):
+            raise TargetError(f"the program has more queues than {self.target.name}, which has {len(self._queues)}")
+        self._queues[number].session = self
+        return self._queues[number]
+
+    def start(self, features: int, size: int, *more: int) -> int:
+        """Start testpmd with these features and the largest of the sizes, and serve its set-up to the end."""
         if self._process is not None:
             raise RuntimeError("it was started")
-        process = self._process = self.target.process(features, size)
+        process = self._process = self.target.process(features, max(size, *more, 0))
         path = process.folder / "device"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
@@ -127,7 +199,7 @@ class DpdkSession:
                 continue
             connection.setblocking(True)
             self._backend = _Served(connection, queues=2)
-            self._backend.used = self._number
+            self._backend.used = tuple(queue.number for queue in self._queues)
             return
 
     def _pump(self, deadline: float) -> None:
@@ -145,72 +217,37 @@ class DpdkSession:
         """Where the rings are."""
         backend = self._backend
         assert backend is not None
-        ring = backend.rings[self._number]
-        regions = [backend.regions.by_user(address) for address in ring.addresses[:3]]
+        features = backend.accepted & ~(vu.PROTOCOL_FEATURES | _RX_MRG)
+        if wanted & spec.RING_PACKED and not features & spec.RING_PACKED:
+            raise TargetError("testpmd does not take packed virtqueues")
+        rings = [backend.rings[queue.number] for queue in self._queues]
+        regions = [backend.regions.by_user(address) for ring in rings for address in ring.addresses[:3]]
         region = regions[0]
         if region is None or any(one is not region for one in regions):
             raise TargetError("testpmd's rings are not in one region of its memory")
-        self.memory, self.address = region.view, region.guest
-        self.features = backend.accepted & ~(vu.PROTOCOL_FEATURES | _RX_MRG)
-        descriptor, used, avail = ring.addresses[0], ring.addresses[1], ring.addresses[2]
-        if wanted & spec.RING_PACKED and not self.features & spec.RING_PACKED:
-            raise TargetError("testpmd does not take packed virtqueues")
-        initial = 1 << 15 if self.features & spec.RING_PACKED else 0
-        at = region.user
-        self.queue = QueueConfig(ring.size, descriptor - at, avail - at, used - at, initial, initial)
+        for queue, ring in zip(self._queues, rings, strict=True):
+            queue.place(features, ring, region)
 
-    # -- what nobody can ask of it
-
-    def add(self, readable: Sequence[int], writable: Sequence[int]) -> int | None:
-        """It adds by itself."""
-        return None
-
-    def elements(self, token: int) -> tuple[Extent, ...]:
-        """There are no tokens."""
-        return ()
-
-    def kick(self) -> bool:
-        """Deal with what it says. Raises TargetDied if it is gone."""
+    def serve(self) -> None:
+        """Deal with what testpmd says. Raises TargetDied if it is gone."""
         assert self._backend is not None
         assert self._process is not None
         self._backend.pump()
         if not self._backend.open or not self._process.alive():
             self._process.wait(1.0)
             raise TargetDied(f"testpmd is gone: {self._process.obituary() or 'it closed the connection'}")
-        return False
 
-    def interrupt(self) -> bool:
-        """Signal its call descriptor."""
+    def call(self, number: int) -> None:
+        """Signal the call descriptor of its queue *number*."""
         assert self._backend is not None
-        ring = self._backend.rings[self._number]
+        ring = self._backend.rings[number]
         if ring.call >= 0:
             with suppress(OSError):
                 os.write(ring.call, (1).to_bytes(8, "little"))
-        return False
-
-    def get(self) -> tuple[int, int] | None:
-        """It takes back by itself."""
-        return None
-
-    def callbacks(self, on: bool | Literal["delayed"]) -> bool:
-        """It polls."""
-        return False
 
     def reset(self) -> list[int]:
         """It can't be made to."""
-        raise TargetHung("testpmd can't be reset from outside")
-
-    def reset_queue(self) -> list[int]:
-        """Nor this."""
-        return self.reset()
-
-    def resize(self, size: int) -> list[int]:
-        """Nor this."""
-        return self.reset()
-
-    def broken(self) -> bool:
-        """It never says so."""
-        return False
+        return self.reset_queue()
 
     def words(self) -> str:
         """What it printed last."""
@@ -229,7 +266,7 @@ class DpdkSession:
 
 
 class DpdkVirtioUser:
-    """The target ``dpdk-virtio-user``, or ``dpdk-virtio-user:rx``, which receives (*way*) instead of sending."""
+    """The target ``dpdk-virtio-user``, which forwards; *way*: as ``:rx`` it only receives, as ``:tx`` only sends."""
 
     role = "driver"
     limits = Limits(
@@ -243,10 +280,13 @@ class DpdkVirtioUser:
     )
 
     def __init__(self, way: str = "") -> None:
-        if way not in _QUEUES:
-            raise TargetError(f"{NAME} either sends, or receives as {NAME}:rx; there is no {way!r}")
+        if way not in _WAYS:
+            raise TargetError(
+                f"{NAME} forwards, only receives as {NAME}:rx, or sends as {NAME}:tx; there is no {way!r}"
+            )
         self.name = f"{NAME}:{way}" if way else NAME
         self.way = way
+        self.limits = replace(self.limits, queues=len(_WAYS[way][1]))
         self.starts = 0
         self.said = ""
         self._command = ""
@@ -258,8 +298,8 @@ class DpdkVirtioUser:
         words = [
             *program(), "--lcores=0@(0-1),1@(0-1)", "--no-pci", "--no-huge", "-m", _MEMORY, "--no-telemetry", "-v",
             f"--file-prefix=vqfuzz{os.getpid()}x{self.starts}",
-            f"--vdev={device},in_order={in_order},packed_vq={packed}", "--", "-i", "--no-mlockall",
-            "--total-num-mbufs=8192", f"--forward-mode={'rxonly' if self.way else 'txonly'}", "--auto-start",
+            f"--vdev={device},in_order={in_order},packed_vq={packed}", "--", "-i", "--no-mlockall", "--no-flush-rx",
+            "--total-num-mbufs=8192", f"--forward-mode={_WAYS[self.way][0]}", "--auto-start",
         ]  # fmt: skip
         process = Process(words, {"RUNTIME_DIRECTORY": "{folder}"})
         self._command = process.command
