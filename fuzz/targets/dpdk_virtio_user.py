@@ -57,6 +57,7 @@ class _Served(Backend):
 
     offered = _OFFERED | vu.PROTOCOL_FEATURES | _RX_MRG
     used: tuple[int, ...] = (0, 1)  # the queues that the program is about
+    kicked: frozenset[int] = frozenset()
 
     def get_features(self, payload: bytes, descriptors: list[int]) -> bytes | None:
         """What the program wants, no more."""
@@ -71,12 +72,14 @@ class _Served(Backend):
         """Our own steps do that."""
 
     def poll(self) -> None:
-        """Nothing to do for a kick."""
+        """A kick says that a queue is in use: what came before it, the driver throws away when it starts the port."""
+        self.kicked |= {ring.number for ring in self.rings if ring.kicked()}
 
     def ready(self) -> bool:
-        """Whether the rings are set up, and the driver is done (3.1.1)."""
+        """Whether the rings are set up and kicked, and the driver is done (3.1.1)."""
         rings = [self.rings[number] for number in self.used]
-        return bool(self.status & 4) and all(ring.started and ring.enabled and ring.size for ring in rings)
+        done = bool(self.status & 4) and self.kicked >= set(self.used)
+        return done and all(ring.started and ring.enabled and ring.size for ring in rings)
 
 
 class DpdkQueue:
