@@ -124,6 +124,7 @@ class Campaign:
         """Take an outcome into account; whether the campaign is over."""
         tally = self.tally
         tally.chains += outcome.chains
+        tally.by_queue.update(outcome.by_queue)
         tally.rejected += bool(outcome.rejected)
         tally.unjudged += program.hostile and outcome.reason.startswith("not judged")
         tally.shape(program.layout, program.features)
@@ -332,7 +333,7 @@ class Campaign:
         parts = [
             f"{counted(tally.programs, 'program')} in {duration(whole)}",
             f"{tally.programs / seconds:.0f}/s",
-            f"{counted(tally.chains, 'buffer')} used, {tally.chains / seconds:.0f}/s",
+            f"{counted(tally.chains, 'buffer')} used{tally.directions()}, {tally.chains / seconds:.0f}/s",
             tally.exercised(),
         ]
         parts += [f"{tally.slow} slow"] if tally.slow else []

@@ -91,7 +91,8 @@ def run(
     except TargetHung as hung:
         outcome.verdict, outcome.reason = HUNG, str(hung)
     outcome.warnings = device.judge.warnings
-    outcome.chains = sum(queue.used_total for queue in device.ours.queues.values())
+    outcome.by_queue = {number: queue.used_total for number, queue in device.ours.queues.items()}
+    outcome.chains = sum(outcome.by_queue.values())
     return outcome
 
 

@@ -33,6 +33,7 @@ class Tally:
     drawn: int = 0  # programs, of which some may be left out
     programs: int = 0  # run
     chains: int = 0
+    by_queue: Counter[int] = field(default_factory=Counter)  # of those, as the device
     slow: int = 0  # conform, but only a long wait showed it
     undecided: int = 0
     flaky: int = 0  # finds that never came back
@@ -57,6 +58,11 @@ class Tally:
         """How many of the rules that are checked bore on what ran."""
         checked = sum(rule.status == "checked" for rule in _of_target(self.role))
         return f"{len(self.rules)} of {checked} rules exercised"
+
+    def directions(self) -> str:
+        """How many buffers were used on each queue; '' if no program has several."""
+        each = sorted(self.by_queue.items())
+        return " (" + ", ".join(f"{count} on queue {number}" for number, count in each) + ")" if len(each) > 1 else ""
 
     def code(self) -> int:
         """The exit code."""

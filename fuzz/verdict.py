@@ -32,6 +32,7 @@ class Outcome:
     marks: list[int] = field(default_factory=list)  # index into trace at which each step began
     reached: int = 0  # steps begun
     chains: int = 0  # buffers used
+    by_queue: dict[int, int] = field(default_factory=dict)  # so many of them on each queue; as the device
     rejected: str = ""  # hostile: how the device gave up, cleanly
     renew: bool = False  # hostile: what follows needs a session of its own
     cause: str = ""  # of an end: what a sanitizer, an assertion or a panic said

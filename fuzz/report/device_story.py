@@ -57,25 +57,27 @@ class DeviceTeller:
         self.watch = watch
         self.judge = DriverOracle()
         self.oracle = Oracle()
-        self.mirror = Mirror(self.judge.queue(0))
+        self.mirrors = [Mirror(self.judge.queue(number)) for number in range(len(program.queues))]
+        self.multi = len(program.queues) > 1
         self.rings: dict[int, Rings] = {}
         self.rows: list[Row] = []
         self.step = 0
-        self.names: dict[int, str] = {}  # of buffers that came back, by id
+        self.names: dict[tuple[int, int], str] = {}  # of buffers that came back, by queue and id
         self.judged = True
+        self.told = -1  # the queue that the step's row spoke of last
         self.said = False  # whether the row of this step says more than the step
 
     def tell(self) -> Story:
         """All rows, up to the violation."""
         violation: Violation | None = None
         at = 0
-        for index, (_, seen) in enumerate(self.entries):
+        for index, (number, seen) in enumerate(self.entries):
             while at < len(self.marks) and self.marks[at] <= index:
                 self._begin(at)
                 at += 1
             if self.judged:
-                violation = self.judge.feed(0, seen)
-            self._see(seen)
+                violation = self.judge.feed(number, seen)
+            self._see(number, seen)
             if self.watch is not None:
                 self.watch(self.step, self.rings, self.oracle)
             if violation is not None:
@@ -88,9 +90,9 @@ class DeviceTeller:
             if not self.rows:
                 self.rows.append(Row(0, driver=violation.message))
             self.rows[-1].bad, self.rows[-1].note = True, "✗"
-        for ring in self.rings.values():
+        for number, ring in self.rings.items():
             if isinstance(ring, Packed):
-                ring.cursor = getattr(self.oracle.queue(0).reader, "cursor", ring.cursor)
+                ring.cursor = getattr(self.oracle.queue(number).reader, "cursor", ring.cursor)
         return Story(self.rows, self.rings, self.oracle, violation)
 
     # -- rows
@@ -106,64 +108,72 @@ class DeviceTeller:
         line = encoding.line(step)
         self.said = False
         ours = isinstance(step, _OURS)
-        self._add(device=line) if ours else self._add(driver=line)
+        queue = getattr(step, "queue", 0)
+        self.told = queue
+        self._add(queue, device=line) if ours else self._add(queue, driver=line)
 
-    def _add(self, driver: str = "", device: str = "", ring: bool = False) -> None:
-        self.rows.append(Row(self.step, driver, device, self._outstanding(), ring))
+    def _add(self, number: int, driver: str = "", device: str = "", ring: bool = False) -> None:
+        self.rows.append(Row(self.step, driver, device, self._outstanding(number), ring))
 
-    def _outstanding(self) -> str:
-        queue = self.oracle.queue(0).queue
+    def _outstanding(self, number: int) -> str:
+        queue = self.oracle.queue(number).queue
         names = [repr(buffer) for buffer in queue.older(_SHOWN)] if queue.by_id else []
         more = len(queue.by_id) - len(names)
-        return " ".join(names + ([f"+{more}"] if more > 0 else [])) or "-"
+        return self._on(number, " ") + (" ".join(names + ([f"+{more}"] if more > 0 else [])) or "-")
 
-    def _join(self, driver: str) -> None:
+    def _on(self, number: int, sign: str) -> str:
+        """Which queue, if there are several."""
+        return f"q{number}{sign}" if self.multi else ""
+
+    def _join(self, number: int, driver: str) -> None:
         """Add to what the step's row says of the driver, or begin another."""
+        if number != self.told:
+            driver, self.told = self._on(number, ": ") + driver, number
         last = self.rows[-1] if self.rows else None
         if last is None or last.step != self.step or last.device:
-            self._add(driver=driver)
+            self._add(number, driver=driver)
             return
         last.driver += (", " if self.said else ": ") + driver
         self.said = True
-        last.model = self._outstanding()
+        last.model = self._outstanding(number)
 
     # -- observations
 
-    def _see(self, seen: Observation) -> None:
+    def _see(self, number: int, seen: Observation) -> None:
         if isinstance(seen, Answered) and _SAID.get(seen.what, seen.what):
-            self._join(_SAID.get(seen.what, seen.what))
+            self._join(number, _SAID.get(seen.what, seen.what))
         elif isinstance(seen, Returned):
-            self._join(f"{self.names.get(seen.id, f'id {seen.id}')} with {seen.length}")
+            self._join(number, f"{self.names.get((number, seen.id), f'id {seen.id}')} with {seen.length}")
         elif isinstance(seen, Notified):
-            self._join("notifies")
-        for told in self.mirror.seen(seen) if self.judged else [seen]:
-            self._follow(told)
+            self._join(number, "notifies")
+        for told in self.mirrors[number].seen(seen) if self.judged else [seen]:
+            self._follow(number, told)
         if isinstance(seen, Exposed) and self.rows and not self.rows[-1].device:
-            self.rows[-1].model = self._outstanding()
+            self.rows[-1].model = self._outstanding(number)
 
-    def _follow(self, told: Observation) -> None:
+    def _follow(self, number: int, told: Observation) -> None:
         """The same run from the other side."""
-        queue = self.oracle.queue(0)
+        queue = self.oracle.queue(number)
         if self.judged:
-            self.oracle.feed(0, told)
+            self.oracle.feed(number, told)
             queue.to_scan.clear()
         if isinstance(told, Started):
-            if told.cause != "restart" or 0 not in self.rings:
-                self.rings[0] = rings_for(told)
-                self.names.clear()
+            if told.cause != "restart" or number not in self.rings:
+                self.rings[number] = rings_for(told)
+                self.names = {key: name for key, name in self.names.items() if key[0] != number}
         elif isinstance(told, Supplied):
             buffer = queue.queue.held[-1]
-            self.rings[0].supplied(buffer)
-            self.names[buffer.id] = repr(buffer)
-            self._join(repr(buffer))
+            self.rings[number].supplied(buffer)
+            self.names[number, buffer.id] = repr(buffer)
+            self._join(number, repr(buffer))
         elif isinstance(told, Published):
-            self.rings[0].driver(told)
-            self.rows[-1].model = self._outstanding() if self.rows else ""
+            self.rings[number].driver(told)
+            self.rows[-1].model = self._outstanding(number) if self.rows else ""
         elif isinstance(told, Stored):
-            text, is_use = self.rings[0].stored(told)
+            text, is_use = self.rings[number].stored(told)
             if text:
-                self._add(device=text, ring=is_use)
+                self._add(number, device=self._on(number, ": ") + text, ring=is_use)
         elif isinstance(told, Called):
-            self._add(device="notification")
+            self._add(number, device=self._on(number, ": ") + "notification")
         elif isinstance(told, Resetting) and told.what == "stop":
-            self._join(f"position {told.base}")
+            self._join(number, f"position {told.base}")

@@ -36,6 +36,7 @@ _HEADER = bytes(10) + b"\1\0"  # of a frame: one buffer, and nothing to be said 
 _LEAST = len(_HEADER) + 60  # bytes of a frame with its header
 _RX_MRG = 1 << 15  # VIRTIO_NET_F_MRG_RXBUF
 _OFFERED = spec.VERSION_1 | spec.RING_PACKED | spec.IN_ORDER
+_SMALLEST = 16  # entries of a queue; with fewer it never sets its rings up
 _STARTING = 30.0  # seconds that testpmd may take to set its rings up
 _MEMORY = "256"  # MiB
 
@@ -171,6 +172,8 @@ class DpdkSession(DpdkQueue):
         """Start testpmd with these features and the largest of the sizes, and serve its set-up to the end."""
         if self._process is not None:
             raise RuntimeError("it was started")
+        if max(size, *more, 0) < _SMALLEST:
+            raise TargetError(f"testpmd has no queues of fewer than {_SMALLEST} entries")
         process = self._process = self.target.process(features, max(size, *more, 0))
         path = process.folder / "device"
         path.unlink(missing_ok=True)
