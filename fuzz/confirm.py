@@ -29,6 +29,7 @@ from fuzz.targets import (
 from fuzz.targets.driver import DriverSession
 from fuzz.verdict import BAD, BROKEN, CONFORMS, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles.rules import Level, registry
+from oracles.spec import SPLIT
 
 KEPT = 200
 """Programs run since the target was started that are remembered."""
@@ -271,7 +272,7 @@ class _Shrinking:
         """Whether *candidate* shows it."""
         if time.monotonic() > self.deadline:
             raise _OutOfTimeError
-        if not self._cuts(candidate) <= self.cuts:
+        if not self._cuts(candidate) <= self.cuts or not self._fits(candidate):
             return False
         self.count += 1
         found = self._undecided(candidate) if self.hasty else self.needs.seen(self.runner, candidate)
@@ -279,6 +280,12 @@ class _Shrinking:
             return False
         self.seen = found
         return True
+
+    def _fits(self, program: Program) -> bool:
+        """Whether the target has queues so small: a driver that can't be started with them would end the search."""
+        limits = self.runner.target.limits
+        sizes = limits.split_sizes if program.layout == SPLIT else limits.packed_sizes
+        return limits.role != "device" or all(queue.size >= min(sizes) for queue in program.queues)
 
     def _cuts(self, program: Program) -> set[tuple[str, tuple[int, ...]]]:
         """How requests are cut where any other cut may hide what is looked for: their kinds, and cuts."""

@@ -230,7 +230,7 @@ class DeviceQueue:
         ring = self.ring
         if step.junk and isinstance(ring, split_rings.DeviceRing):
             for place in range(1, len(chains)):
-                ring.element((ring.used + place) % ring.size, chains[place - 1].id, place)
+                ring.element((ring.used + place) % ring.size, chains[place - 1].id, self.least + place)
         ring.use(chains, length)
 
     def _decide(self) -> None:

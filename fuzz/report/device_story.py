@@ -132,6 +132,7 @@ class DeviceTeller:
         last = self.rows[-1] if self.rows else None
         if last is None or last.step != self.step or last.device:
             self._add(number, driver=driver)
+            self.said = True
             return
         last.driver += (", " if self.said else ": ") + driver
         self.said = True

@@ -278,8 +278,8 @@ class DpdkVirtioUser:
     limits = Limits(
         role="device",
         features=0,
-        split_sizes=(64, 256),
-        packed_sizes=(64, 256),
+        split_sizes=(_SMALLEST, 64, 256),
+        packed_sizes=(_SMALLEST, 48, 64, 256),
         actions=frozenset({"passive"}),
         longest_element=1500,
         steps=60,
