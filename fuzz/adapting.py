@@ -15,6 +15,10 @@ from fuzz import devices, encoding
 from fuzz.choices import Seeded
 from fuzz.generate import singly
 from fuzz.program import (
+    Add,
+    Callbacks,
+    Get,
+    Kick,
     Lever,
     Limits,
     Notify,
@@ -39,6 +43,7 @@ _ACTIONS: dict[type, tuple[str, str]] = {
     QueueReset: ("queue_reset", "queues can't be reset"),
     Restart: ("restart", "queues can't be stopped and started"),
 }
+_ASKING = (Add, Kick, Get, Callbacks)
 
 
 class Unfit(Exception):
@@ -52,6 +57,14 @@ def adapt(program: Program, limits: Limits, needs: int = -1) -> Program:
     """
     if program.hostile:
         raise Unfit("it is hostile")
+    if program.role != limits.role:
+        raise Unfit(f"it is about {'devices' if program.role == 'driver' else 'drivers'}")
+    if "passive" in limits.actions and any(isinstance(step, _ASKING) for step in program.steps):
+        raise Unfit("nobody can ask its upper half for anything")
+    if limits.role == "device" and not (
+        "passive" in limits.actions or any(isinstance(one, Add) for one in program.steps)
+    ):
+        raise Unfit("it is for drivers that act by themselves")
     program = replace(program, features=program.features & ~(_missing(program, limits) & ~needs))
     _check(program, limits)
     if program.device == limits.device == "any":

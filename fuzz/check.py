@@ -70,6 +70,8 @@ class Checker:
         self.looked: Counter[str] = Counter()
         self.warned: Counter[str] = Counter()
         self.names: Counter[str] = Counter()
+        self.mute: set[tuple[str, int]] = set()  # queues on which a driver came to nothing: it is waited for once
+        self.served: dict[Program, Result] = {}  # of a driver for which all rules share a few programs
 
     def items(self) -> list[Item]:
         """What will be looked at before the last phase."""
@@ -89,11 +91,22 @@ class Checker:
     def look(self, item: Item) -> Result:
         """Run one item, and again what fails."""
         began = time.monotonic()
+        known = self.served.get(item.program) if item.program is not None else None
+        if known is not None:
+            return self._alike(item, known)
         try:
             result = self._look(item)
         except NotOffered as lack:
             result = self._result(item, NOT_OFFERED, message=str(lack))
+        if item.program is not None and "passive" in self.limits.actions and item.phase != "fuzz":
+            self.served[item.program] = result
         return replace(result, seconds=time.monotonic() - began)
+
+    def _alike(self, item: Item, known: Result) -> Result:
+        """What came of the same program when it was run for another rule."""
+        if known.status == FAILED:
+            return replace(known, name=item.name, phase=item.phase, report="")
+        return self._result(item, known.status, "" if known.status == PASSED else known.message)
 
     def _look(self, item: Item) -> Result:
         if item.program is None and item.check is None:
@@ -118,9 +131,13 @@ class Checker:
         assert item.program is not None
         real = self.runner.real
         outcome = self.runner.run(item.program, finish=real)
-        if outcome.verdict == UNDECIDED_VERDICT:
-            return self.runner.run(item.program, patient=True, finish=real), True
-        return outcome, False
+        kind = item.program.layout, item.program.features
+        if outcome.verdict != UNDECIDED_VERDICT or kind in self.mute:
+            return outcome, False
+        outcome = self.runner.run(item.program, patient=True, finish=real)
+        if outcome.verdict == UNDECIDED_VERDICT and "passive" in self.limits.actions:
+            self.mute.add(kind)
+        return outcome, True
 
     def _failed_check(self, item: Item, outcome: Outcome) -> Result:
         """A case of the control plane failed: it is deterministic, so once more is enough."""

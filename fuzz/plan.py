@@ -13,17 +13,25 @@ from pathlib import Path
 
 from fuzz import encoding, proof
 from fuzz.adapting import Unfit, adapt
-from fuzz.cases import Check, boundary
-from fuzz.program import Limits, Program
+from fuzz.cases import Check, boundary, device_boundary
+from fuzz.mirroring import mirrored
+from fuzz.program import Call, Limits, Program, Queue, Suppress, Use
 from fuzz.results import PHASES
 from fuzz.trouble import UsageTrouble
-from oracles import spec
+from oracles import driver_rules, spec
+from oracles.driver_asking import moments
 from oracles.rules import Level, Rule, UnknownRuleError, find, registry, unbound
 
 _HERE = Path(__file__).resolve().parent
 #: in a checkout, and in an installed package
 _CORPORA = (_HERE.parent / "corpus", _HERE / "program_corpus")
 _IDEAS = ("in_order", "wrap", "indirect", "suppression", "reset")
+_OF_DRIVERS = "driver"
+_THE_OTHER = {"driver": ("driver", "front-end"), "device": ("device", "back-end")}  # by our role: what does not bind
+#: moments at which a driver is judged by its upper half, by notifications, by stores as they happen
+_HANDED = frozenset({"returned", "refused", "overlooked"})
+_NOTIFYING = frozenset({"unnotified", "unwanted"})
+_STORING = frozenset({"late", "unseen", "beside"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +78,16 @@ def selection(words: Sequence[str]) -> Selection:
     return Selection(frozenset(rules), wanted)
 
 
-def judged(version: str) -> list[Rule]:
-    """The checked rules that bind a device by that version, in the order of the catalogue."""
+def judged(version: str, role: str = "driver") -> list[Rule]:
+    """The checked rules that bind whoever is under test by that version, in the order of the catalogue.
+
+    *role*: ours. Where it is driver, they bind devices.
+    """
     left_out = unbound(version)
     return [
         rule
         for rule in registry().values()
-        if rule.status == "checked" and rule.id not in left_out and rule.subject not in ("driver", "front-end")
+        if rule.status == "checked" and rule.id not in left_out and rule.subject not in _THE_OTHER[role]
     ]
 
 
@@ -86,9 +97,10 @@ def plan(limits: Limits, checks: Sequence[Check], wanted: Selection, version: st
     if "conformance" in wanted.phases:
         items += _conformance(limits, checks, wanted, version)
     if "boundary" in wanted.phases and not wanted.rules:
-        items += [_fit(f"boundary/{name}", "", "boundary", made, limits, -1) for name, made in boundary.programs()]
+        made_by_rule = device_boundary.programs(limits) if limits.role == "device" else boundary.programs()
+        items += [_fit(f"boundary/{name}", "", "boundary", made, limits, -1) for name, made in made_by_rule]
     if "corpus" in wanted.phases and not wanted.rules:
-        items += [_fit(f"corpus/{name}", "", "corpus", made, limits, 0) for name, made in corpus()]
+        items += [_fit(f"corpus/{name}", "", "corpus", made, limits, 0) for name, made in corpus(limits.role)]
     return items
 
 
@@ -106,12 +118,13 @@ def _conformance(limits: Limits, checks: Sequence[Check], wanted: Selection, ver
         for id_ in check.rules:
             by_rule.setdefault(id_, []).append(check)
     programs = _programs()
-    for rule in judged(version):
+    for rule in judged(version, limits.role):
         if not wanted.has((rule.id,)):
             continue
-        needs = 0
-        for name in rule.requires:
-            needs |= 0 if name.startswith("!") else spec.FEATURE_NAMES[name]
+        if limits.role == "device":
+            yield from _of_driver(rule, programs.get(rule.id, []), limits)
+            continue
+        needs = _needs(rule)
         found = programs.get(rule.id, [])
         for program in found:
             yield _fit(f"{rule.id}/{program.layout}", rule.id, "conformance", program, limits, needs)
@@ -120,6 +133,58 @@ def _conformance(limits: Limits, checks: Sequence[Check], wanted: Selection, ver
             yield Item(name, rule.id, check.layout, "conformance", check=check)
         if not found and rule.id not in by_rule:
             yield Item(rule.id, rule.id, "", "conformance", missing=_elsewhere(rule))
+
+
+def _needs(rule: Rule) -> int:
+    """The features without which a program can't be about *rule*."""
+    bits = 0
+    for name in rule.requires:
+        bits |= 0 if name.startswith("!") else spec.FEATURE_NAMES[name]
+    return bits
+
+
+def _of_driver(rule: Rule, programs: list[Program], limits: Limits) -> Iterator[Item]:
+    """The cases of one rule where a driver is under test: its programs, with us as the device."""
+    missing = _unseen(rule, limits)
+    if missing or not programs:
+        yield Item(rule.id, rule.id, "", "conformance", missing=missing or _elsewhere(rule))
+        return
+    for program in programs:
+        made = program if program.role == "device" else mirrored(program)
+        if "passive" in limits.actions:
+            made = _served(made, limits)
+        yield _fit(f"{rule.id}/{program.layout}", rule.id, "conformance", made, limits, _needs(rule))
+
+
+def _unseen(rule: Rule, limits: Limits) -> str:
+    """Why nobody could see this driver break the rule, or ''."""
+    if rule.id not in driver_rules.rule_ids():
+        if rule.document == "virtio" and _programs().get(rule.id):
+            return "what a driver breaks of it is told by other rules"
+        if rule.document == "vhost-user" and "passive" in limits.actions:
+            return "only its rings are judged, not what it says over vhost-user"
+        return _elsewhere(rule)
+    asked = moments(rule.id)
+    if "passive" in limits.actions and asked <= _HANDED:
+        return "nobody sees what its upper half gets"
+    if "passive" in limits.actions and asked <= _NOTIFYING:
+        return "it runs beside us: whether it had to notify when it looked can't be told"
+    if "logged" not in limits.actions and asked <= _STORING:
+        return "its stores are not seen when they happen"
+    return ""
+
+
+def _served(program: Program, limits: Limits) -> Program:
+    """What can be done with a driver that acts by itself: rounds over the end of its ring, in every way to use buffers.
+
+    The same for all rules, so that it need be run once for each kind of queue.
+    """
+    size = min(limits.split_sizes if program.layout == spec.SPLIT else limits.packed_sizes)
+    rounds = (Use(1), Use(size - 2, junk=True), Use(3, junk=True), Use(size, length=1), Use(3, singly=True))
+    steps = tuple(step for one in rounds for step in (one, Call())) * 2
+    quiet = (Suppress("disable"), Use(2), Suppress("enable"), Use(2, order="reversed"), Call(True))
+    bits = spec.VERSION_1 | program.features & ~(spec.RING_RESET)
+    return Program(program.layout, (Queue(size),), bits, "any", (*steps, *quiet), "device")
 
 
 def _elsewhere(rule: Rule) -> str:
@@ -141,10 +206,11 @@ def _programs() -> dict[str, list[Program]]:
 
 
 @cache
-def corpus() -> tuple[tuple[str, Program], ...]:
-    """(idea/name, program) of the corpus by idea."""
+def corpus(role: str = "driver") -> tuple[tuple[str, Program], ...]:
+    """(idea/name, program) of the corpus by idea, of those in which we have that role."""
     root = next((place for place in _CORPORA if place.is_dir()), _CORPORA[0])
-    paths = [path for idea in _IDEAS for path in sorted((root / idea).glob("*.vq"))]
+    ideas = _IDEAS if role == "driver" else (_OF_DRIVERS,)
+    paths = [path for idea in ideas for path in sorted((root / idea).glob("*.vq"))]
     return tuple((f"{path.parent.name}/{path.stem}", _load(path)) for path in paths)
 
 

@@ -59,6 +59,10 @@ class Questions(Generic[C]):
                     found.append((id_, message))
         return [] if found and found[0][0] in without else found
 
+    def moments(self, id_: str) -> frozenset[str]:
+        """The moments at which the rule is asked."""
+        return frozenset(moment for moment, checks in self._rules.items() if any(one == id_ for one, _ in checks))
+
     def rule_ids(self) -> list[str]:
         """Every rule that some registered check stands for, in the order asked."""
         return list(dict.fromkeys(id_ for checks in self._rules.values() for id_, _ in checks))

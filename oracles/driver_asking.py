@@ -9,3 +9,4 @@ _DRIVER: Questions[Situation] = Questions()
 rule = _DRIVER.rule
 broken = _DRIVER.broken
 rule_ids = _DRIVER.rule_ids
+moments = _DRIVER.moments

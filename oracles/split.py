@@ -148,8 +148,8 @@ class Reader(Announcing):
             id_, length = _unpack(data)
             buffer = self.queue.used[extra - place - distance - 1]
             if id_ != buffer.id:
-                for skipped in list(self.queue.used)[-distance - 1 : -1]:
-                    skipped.masked = True
+                for back in range(2, distance + 2):
+                    self.queue.used[-back].masked = True
                 case = self._case(old, old, extra, "mask", id_, length, buffer)
                 self.lint.append(case)
 

@@ -10,12 +10,14 @@ import pytest
 from fuzz.confirm import Runner
 from fuzz.driver_side import run
 from fuzz.encoding import dump, load
+from fuzz.program import Add
 from fuzz.proof import family
 from fuzz.proof.ring import planted
 from fuzz.targets import Target
 from fuzz.targets.model import Model
 from fuzz.targets.model.faults import FAULTS
 from fuzz.targets.model_driver import ModelDriver
+from fuzz.targets.model_driver.faults import FAULTS as DRIVER_FAULTS
 from fuzz.verdict import CONFORMS
 
 ROOT = Path(__file__).resolve().parent.parent / "corpus"
@@ -50,8 +52,19 @@ def test_a_device_that_conforms_is_not_accused(name):
 
 @pytest.mark.parametrize("name", sorted(AS_DEVICE))
 def test_a_driver_that_conforms_is_not_accused(name):
-    outcome = Runner(cast("Target", ModelDriver())).run(load(ALL[name].read_text(encoding="utf-8")))
+    program = load(ALL[name].read_text(encoding="utf-8"))
+    outcome = Runner(cast("Target", ModelDriver())).run(program)
     assert (outcome.verdict, outcome.violation, outcome.warnings) == (CONFORMS, None, [])
+    assert outcome.chains or name.startswith("rules/") or not any(isinstance(step, Add) for step in program.steps)
+
+
+@pytest.mark.parametrize("fault", sorted(DRIVER_FAULTS.keys() - {"early"}))  # which looks where nobody told it to
+def test_every_planted_fault_of_a_driver_is_found_by_a_program(fault):
+    target = ModelDriver(fault)
+    programs = [load(ALL[name].read_text(encoding="utf-8")) for name in AS_DEVICE if name.startswith("driver/")]
+    fit = [one for one in programs if one.layout in target.limits.layouts and one.in_order in target.limits.in_order]
+    named = {Runner(cast("Target", target)).run(one).rule for one in fit}
+    assert named & set(DRIVER_FAULTS[fault].rules)
 
 
 def test_what_is_for_a_class_of_devices_is_proven_on_one():

@@ -17,7 +17,7 @@ from fuzz.report import files, outputs, summary
 from fuzz.report.text import quote
 from fuzz.results import FAILED, UNDECIDED, Run
 from fuzz.status import Status
-from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, UNCLEAR, UsageTrouble
+from fuzz.trouble import CONFORMS, FOUND, INTERRUPTED, UNCLEAR
 
 
 def command(target: str, select: tuple[str, ...], version: str, strict: bool, seconds: float | None, seed: int | None,
@@ -33,8 +33,6 @@ def command(target: str, select: tuple[str, ...], version: str, strict: bool, se
     expected = baselines.load(baseline) if baseline is not None else []
     finds.check(out)
     with opened(target, qemu) as made:
-        if made.role == "driver":
-            raise UsageTrouble(f"check judges devices, and {target} is a driver: use vqfuzz fuzz {quote(target)}")
         status = Status()
         checker = Checker(made, settings, status.show)
         if listing:

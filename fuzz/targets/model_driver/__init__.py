@@ -247,7 +247,7 @@ class ModelDriver:
         role="device",
         split_sizes=(1, 2, 4, 8, 16, 64),
         packed_sizes=(1, 2, 3, 5, 7, 8, 16, 64),
-        actions=frozenset({"reset", "queue_reset", "restart"}),
+        actions=frozenset({"reset", "queue_reset", "restart", "logged"}),
         longest_element=512,
         steps=80,
         queues=3,
