@@ -24,7 +24,7 @@ class Device:
     queues = 4
     features = _MULTIPORT
     config = struct.pack("<HHII", 80, 25, 1, 0)
-    about = (TX, RX)
+    about: tuple[int, ...] = (TX, RX)
 
     def __init__(self) -> None:
         self.pending: deque[bytes] = deque()  # control messages for the driver

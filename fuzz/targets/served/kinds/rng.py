@@ -12,7 +12,7 @@ class Device:
     queues = 1
     features = 0
     config = b""
-    about = (0,)
+    about: tuple[int, ...] = (0,)
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
         """At least one byte (5.4.6.2)."""

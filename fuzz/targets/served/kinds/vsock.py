@@ -40,7 +40,7 @@ class Device:
     queues = 3
     features = 1  # VIRTIO_VSOCK_F_STREAM
     config = struct.pack("<Q", GUEST)
-    about = (RX, TX)
+    about: tuple[int, ...] = (RX, TX)
 
     def __init__(self) -> None:
         self.pending: deque[bytes] = deque()
