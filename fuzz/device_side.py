@@ -28,8 +28,9 @@ from fuzz.program import (
     Suppress,
     Use,
 )
+from fuzz.settling import finish, leave, settle
 from fuzz.targets import TargetDied, TargetHung
-from fuzz.targets.driver import DriverSession
+from fuzz.targets.driver import DriverSession, Unsettled
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
@@ -80,7 +81,7 @@ def run(
         said = session.words().strip()
         outcome.verdict = BROKEN
         outcome.reason = f"the driver gives up its queue, though the device kept every rule: {said or 'no word why'}"
-    except Undecided as undecided:
+    except (Undecided, Unsettled) as undecided:
         outcome.verdict, outcome.reason = UNDECIDED, str(undecided)
     except _Lost:
         pass
@@ -164,6 +165,7 @@ class Device:
     def execute(self) -> None:
         """Set up, run every step, and send what is due."""
         self._start("init", self.program.queues[0].size)
+        settle(self.session, self.queue, self._called)
         for step in self.program.steps:
             self._begin()
             self.outcome.reached += 1
@@ -173,8 +175,12 @@ class Device:
             if not self.hostile and self.session.broken():
                 raise _GaveUp
         self._begin()
+        if not self.hostile:
+            finish(self.queue)
         self._called()
         self.feed(Idle(True, False))
+        if not self.hostile:
+            leave(self.session, self.queue)
 
     def _begin(self) -> None:
         """A step begins, or what follows the last one."""
@@ -238,7 +244,7 @@ class Device:
         assert isinstance(step, Use)
         self._look()
         if self.queue.live and not self.hostile:
-            wanted = min(step.count, self.session.queue.size)
+            wanted = min(step.count, self.session.queue.size, self.queue.most)
             if not self.queue.expect(wanted, QUICK) and not self.queue.expect(1, self.patience):
                 raise Undecided(f"the driver exposed nothing in {self.patience:g} s")
         self.queue.use(step)
