@@ -52,7 +52,7 @@ def _numbers(name: str) -> list[int]:
 def find(words: str, modules: str = "") -> Kernel:
     """The kernel of ``qemu-guest:``: the newest installed one whose version begins so, or the image at a path.
 
-    *modules*: the folder where an image's modules are, if it lies elsewhere than in ``modules`` beside it. Raises TargetError.
+    *modules*: the folder where an image's modules are, if that is not ``modules`` beside it. Raises TargetError.
     """
     have = {name: kernel for name, kernel in installed().items() if name != UML}
     fitting = [name for name in have if not words or name == words or name.startswith(f"{words}.")]

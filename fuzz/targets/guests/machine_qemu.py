@@ -32,7 +32,6 @@ _FIRST = 4  # number of the first device on the bus
 _APPEND = ("console=ttyS0", "vqfuzz_tty=/dev/ttyS1", "tsc=reliable", "no_timer_check", "nokaslr", "mitigations=off")
 _DEVICES = {"blk": "vhost-user-blk-pci,num-queues=1", "rng": "vhost-user-rng-pci", "net": "virtio-net-pci"}
 _TEST = "vhost-user-test-device-pci"
-_QUEUES = {"blk": 1, "net": 2, "rng": 1, "console": 4}
 
 
 def program() -> list[str]:
@@ -46,7 +45,7 @@ def generic() -> list[str]:
         return program()
     usr = kernels.sid_usr()
     if not usr:
-        raise TargetError(f"device=test needs QEMU 11: install sid's (scripts/install-targets --sid), or set {VARIABLE}")
+        raise TargetError(f"device=test needs QEMU 11: scripts/install-targets --sid, or set {VARIABLE}")
     return [sys.executable, "-I", str(_ENTER), usr, f"/usr/bin/{PROGRAM}"]
 
 

@@ -25,7 +25,6 @@ _ENTER = Path(__file__).parent / "enter.py"
 _MEMORY = "64M"
 _GLIBC = (2, 38)  # that Debian's is linked against
 _STARTING = 60.0  # seconds, on a busy machine
-_QUEUES = {"net": 1}  # whose queue 0 is no good
 
 
 def usr_for(image: Path) -> str:
