@@ -20,6 +20,8 @@ MODES = ((False, False), (False, True), (True, False), (True, True))
 """(packed, in_order) of the four devices that every guest has."""
 KINDS = {"net": 1, "blk": 2, "console": 3, "rng": 4}
 """Classes of devices that the agent keeps busy: their ids (5)."""
+OUTSTANDING = {"net": 1 << 15, "blk": 32, "console": 1, "rng": 1}
+"""Buffers that a driver keeps outstanding, as the agent uses it."""
 #: of every guest: it ends at once when something is wrong with it, and doesn't do what costs time
 APPEND = ("quiet", "panic=-1", "oops=panic", "random.trust_cpu=on", "audit=0")
 _ROOM = 1 << 16
@@ -50,7 +52,7 @@ class Guest:
 
     def boot(self, slots: Sequence[Slot]) -> None:
         """Start the guest. Raises TargetError: no compiler, no program."""
-        image = initramfs.packed(build.agent(), initramfs.ordered(self.kernel.modules))
+        image = initramfs.packed(build.agent(), initramfs.ordered(self.kernel.modules, self.kind))
         words, environment = self.words_of(slots, "{channel}")
         process = self._process = Process(words, environment)
         ours, theirs = socket.socketpair()
