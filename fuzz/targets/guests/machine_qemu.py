@@ -62,14 +62,14 @@ class QemuGuest(Guest):
         super().__init__(kernel, kind)
         self.test = test
 
-    def words_of(self, slots: Sequence[Slot], channel: str) -> tuple[list[str], dict[str, str]]:
+    def words_of(self, slots: Sequence[Slot]) -> tuple[list[str], dict[str, str]]:
         """No firmware that looks for disks: the first who speaks to a device is the kernel."""
         words = [
             *(generic() if self.test else program()), "-accel", "tcg", "-cpu", "max", "-M", "q35,memory-backend=m",
             "-m", _MEMORY, "-object", f"memory-backend-memfd,id=m,size={_MEMORY},share=on", "-nodefaults",
             "-no-user-config", "-no-reboot", "-display", "none", "-bios", "qboot.rom",
             "-chardev", "file,id=console,path=/dev/stdout,append=on", "-serial", "chardev:console",
-            "-chardev", f"socket,id=agent,fd={channel}", "-serial", "chardev:agent",
+            "-chardev", "pipe,id=agent,path={folder}/agent", "-serial", "chardev:agent",
             "-kernel", str(self.kernel.image), "-initrd", "{folder}/initrd", "-append", " ".join((*_APPEND, *APPEND)),
         ]  # fmt: skip
         for number, slot in enumerate(slots):

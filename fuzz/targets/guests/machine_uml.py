@@ -46,13 +46,12 @@ class Uml(Guest):
 
     name = NAME
 
-    def words_of(self, slots: Sequence[Slot], channel: str) -> tuple[list[str], dict[str, str]]:
+    def words_of(self, slots: Sequence[Slot]) -> tuple[list[str], dict[str, str]]:
         """In namespaces of its own: it starts processes that don't end with it."""
-        line = f"fd:{channel},fd:{channel}"
         words = [
             sys.executable, "-I", str(ENTER), usr_for(self.kernel.image), str(self.kernel.image), f"mem={_MEMORY}",
-            "initrd={folder}/initrd", "uml_dir={folder}", "con=null", "con0=fd:0,fd:1", "ssl=null", f"ssl0={line}",
-            "vqfuzz_tty=/dev/ttyS0", *APPEND,
+            "initrd={folder}/initrd", "uml_dir={folder}", "con=null", "con0=fd:0,fd:1", "ssl=null",
+            "ssl0=fd:{in},fd:{out}", "vqfuzz_tty=/dev/ttyS0", *APPEND,
             *(f"virtio_uml.device={slot.socket}:{KINDS[slot.kind]}" for slot in slots),
         ]  # fmt: skip
         shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "{folder}"
