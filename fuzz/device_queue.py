@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Union
 
 from fuzz.program import Suppress, Use
@@ -19,9 +20,12 @@ from oracles.driver_oracle import DriverQueueOracle
 from oracles.exposing import Follower
 from oracles.mirror import Mirror
 from oracles.split_rings import Chain
-from oracles.trace import Called, Looked, Observation, Resetting, Started, Stored
+from oracles.trace import Called, Extent, Looked, Observation, Resetting, Started, Stored
 
 Ring = Union[split_rings.DeviceRing, packed_rings.DeviceRing]
+Filling = Callable[[int, Sequence[Extent], int, "int | None"], bytes]
+"""Says what is written into a buffer: serial number, device-readable elements, room, length wanted."""
+_FENCE = Lock()  # taken and let go, it keeps loads behind it from being done before stores
 UNKNOWN = 0xFFFF
 """The id of a buffer that the driver handed up and never exposed."""
 
@@ -40,8 +44,12 @@ class DeviceQueue:
         listen = getattr(session, "listen", None)  # our own driver shows its stores
         self.logging = bool(listen is not None and listen(self.feed))
         self.live = bool(getattr(session, "live", False))  # the driver runs by itself
+        #: how many buffers the driver keeps outstanding at most, where that is known
+        self.most = int(getattr(session, "most", 1 << 15))
         self.memory = session.memory
         self.words = session.memory.cast("H")
+        #: says what is written into a buffer, where we are of some class
+        self.fill: Filling | None = getattr(session, "fill", None)
         #: what each device-writable part begins with, and how much is written at least, where we are of some class
         self.prefix = bytes(getattr(session, "prefix", b""))
         self.least = int(getattr(session, "least", 0))
@@ -180,11 +188,14 @@ class DeviceQueue:
     def write(self, number: int, chain: Chain, length: int | None) -> int:
         """Write so many bytes to the buffer, or all that it has room for; how many."""
         capacity = sum(size for _, size in chain.writable)
-        written = capacity if length is None else min(max(length, self.least), capacity)
+        if self.fill is not None:
+            data = self.fill(number, chain.readable, capacity, length)
+            written = len(data)
+        else:
+            written = capacity if length is None else min(max(length, self.least), capacity)
+            head = self.prefix + number.to_bytes(8, "little")[: self.stamp]
+            data = (head + bytes([1 + number % 127]) * written)[:written]
         self.wrote[number] = written
-        data = (self.prefix + number.to_bytes(8, "little")[: self.stamp] + bytes([1 + number % 127]) * written)[
-            :written
-        ]
         done = 0
         for address, size in chain.writable:
             part, at = min(size, written - done), address - self.session.address
@@ -215,7 +226,8 @@ class DeviceQueue:
         else:
             for number, chain in taken:
                 self.ring.use([chain], self.write(number, chain, step.length), step.singly)
-                self._decide()
+                if step.singly:  # else nothing is published yet, and the driver's words may still change before it is
+                    self._decide()
             if not step.singly:
                 self.ring.publish()
         self._decide()
@@ -235,6 +247,9 @@ class DeviceQueue:
 
     def _decide(self) -> None:
         """Whether what was published asks for a notification, by the words as they are now."""
+        if self.live:  # what was stored must be seen before the driver's words are read, which it changes meanwhile
+            with _FENCE:
+                pass
         self.due = self.ring.calls() or self.due
 
     # -- notifying

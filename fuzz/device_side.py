@@ -30,9 +30,10 @@ from fuzz.program import (
     Suppress,
     Use,
 )
+from fuzz.settling import finish, leave, settle
 from fuzz.status import counted
 from fuzz.targets import TargetDied, TargetError, TargetHung
-from fuzz.targets.driver import DriverQueue, DriverSession, SeveralQueues
+from fuzz.targets.driver import DriverQueue, DriverSession, SeveralQueues, Unsettled
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
@@ -82,7 +83,7 @@ def run(
         said = session.words().strip()
         outcome.verdict = BROKEN
         outcome.reason = f"the driver gives up its queue, though the device kept every rule: {said or 'no word why'}"
-    except Undecided as undecided:
+    except (Undecided, Unsettled) as undecided:
         outcome.verdict, outcome.reason = UNDECIDED, str(undecided)
     except _Lost:
         pass
@@ -163,6 +164,7 @@ class Device:
     def execute(self) -> None:
         """Set up, run every step, and send what is due."""
         self._start("init", [queue.size for queue in self.program.queues])
+        settle(self.session, self.queues[0], lambda: self._called(self.queues[0]))
         for step in self.program.steps:
             self._begin()
             self.outcome.reached += 1
@@ -173,10 +175,14 @@ class Device:
             if self.missing and self.echo.owed():
                 missing = counted(self.echo.owed(), "frame")
                 raise Undecided(f"the driver sent {missing} not on that it was given, in {self.patience:g} s")
+        if not self.hostile:
+            finish(self.session, self.queues[0])
         for queue in self.queues:
             self._called(queue)
         for queue in self.queues:
             queue.feed(Idle(True, False))
+        if not self.hostile:
+            leave(self.session, self.queues[0])
 
     def _step(self, step: Step) -> None:
         """One step, and a look at what it did to the queues that it is not about."""
@@ -260,12 +266,18 @@ class Device:
         assert isinstance(step, Use)
         self._look(queue)
         if queue.live and not self.hostile:
-            wanted = min(step.count, queue.session.queue.size)
-            if self.echo is not None and queue is self.echo.sending:
-                self._expect_echo(wanted)
-            elif not queue.expect(wanted, QUICK) and not queue.expect(1, self.patience):
-                raise Undecided(f"the driver exposed nothing{self._where(queue)} in {self.patience:g} s")
+            self._await(queue, min(step.count, queue.session.queue.size, queue.most))
         queue.use(step)
+
+    def _await(self, queue: DeviceQueue, wanted: int) -> None:
+        """Wait for so many buffers of a driver that runs by itself. Raises Undecided if there is none in time."""
+        if self.echo is not None and queue is self.echo.sending:
+            self._expect_echo(wanted)
+            return
+        if not queue.expect(wanted, QUICK):
+            self._called(queue)  # it may have nothing to expose before it hears of what was used
+        if not queue.expect(1, self.patience):
+            raise Undecided(f"the driver exposed nothing{self._where(queue)} in {self.patience:g} s")
 
     def _where(self, queue: DeviceQueue) -> str:
         return f" on queue {queue.number}" if len(self.queues) > 1 else ""

@@ -14,6 +14,10 @@ from fuzz.targets import Offer, QueueConfig
 from oracles.trace import Extent
 
 
+class Unsettled(Exception):
+    """A driver that runs by itself did not come up, or left its virtqueue: nothing can be said of it. One line, why."""
+
+
 class DriverQueue(Protocol):
     """One virtqueue of a live driver. Every method may raise TargetDied or TargetHung: a find about the driver.
 
