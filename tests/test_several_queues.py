@@ -14,6 +14,7 @@ from fuzz.encoding import ProgramError, dump, load
 from fuzz.generate import nth
 from fuzz.program import Program, Reset
 from fuzz.report.story import tell
+from fuzz.simpler import on_queue
 from fuzz.targets import Target, TargetError
 from fuzz.targets.linux_ring.target import LinuxRing
 from fuzz.targets.model_driver import ModelDriver, ModelDriverSession, ModelQueue
@@ -45,7 +46,7 @@ def run(program: Program, fault: str = "") -> Outcome:
 def test_text_of_every_step_names_its_queue():
     program = load(EVERY_STEP)
     assert dump(program) == EVERY_STEP
-    assert all(step.queue == 1 for step in program.steps if not isinstance(step, Reset))
+    assert all(on_queue(step) == 1 for step in program.steps if not isinstance(step, Reset))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_some_programs_have_several_queues_where_there_may_be_some():
     counts = Counter(len(program.queues) for program in programs)
     assert all(counts[count] > 10 for count in range(1, LIMITS.queues + 1)), counts
     assert all(load(dump(program)) == program for program in programs)
-    used = {step.queue for program in programs for step in program.steps if not isinstance(step, Reset)}
+    used = {on_queue(step) for program in programs for step in program.steps} - {None}
     assert used == set(range(LIMITS.queues))
     alone = replace(LIMITS, queues=1)
     assert {len(nth(1, index, alone).queues) for index in range(100)} == {1}
