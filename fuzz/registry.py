@@ -156,8 +156,8 @@ def known() -> Iterator[Known]:
     from fuzz.targets.dpdk_virtio_user import available as has_testpmd
 
     missing = "" if has_testpmd() else "dpdk-testpmd is not installed (Debian: dpdk-dev)"
-    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd, which forwards what it receives; with :rx it only "
-                "receives, with :tx only sends; VQFUZZ_DPDK_TESTPMD names another testpmd", "driver", missing)  # fmt: skip
+    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd, which forwards; with :rx it only "
+                "receives, with :tx it sends; VQFUZZ_DPDK_TESTPMD names another", "driver", missing)  # fmt: skip
     yield Known("linux-ring:SRC", "Linux's virtio_ring.c, compiled here from a tree, a tarball or an installed version "
                 "(scripts/install-targets --linux-sources); also SRC,build=sanitized", "driver")  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
