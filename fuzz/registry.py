@@ -175,8 +175,8 @@ def known() -> Iterator[Known]:
     from fuzz.targets.dpdk_virtio_user import available as has_testpmd
 
     missing = "" if has_testpmd() else "dpdk-testpmd is not installed (Debian: dpdk-dev)"
-    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd: it sends as fast as we use its buffers, or with :rx "
-                "receives; VQFUZZ_DPDK_TESTPMD names another testpmd", "driver", missing)  # fmt: skip
+    yield Known(_DPDK_DRIVER, "DPDK's virtio driver under testpmd, which forwards; with :rx it only "
+                "receives, with :tx it sends; VQFUZZ_DPDK_TESTPMD names another", "driver", missing)  # fmt: skip
     from fuzz.targets.served.seabios import available as has_firmware
 
     missing = "" if has_firmware() else "qemu-system-x86_64 is not installed (Debian: qemu-system-x86)"

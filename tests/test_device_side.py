@@ -18,7 +18,6 @@ from fuzz.proof import driver_targets
 from fuzz.proof.table import prove
 from fuzz.regarding import found
 from fuzz.targets import Target, TargetError
-from fuzz.targets.dpdk_virtio_user import DpdkVirtioUser
 from fuzz.targets.model import Model
 from fuzz.targets.model_driver import ModelDriver, ModelDriverSession
 from fuzz.targets.model_driver.faults import FAULTS
@@ -299,51 +298,7 @@ def test_the_reference_driver_is_listed_and_asked(cli):
     assert "no fault 'a99'" in cli("fuzz", "model-driver:a99").stderr
 
 
-# -- DPDK's driver
-
-
-@pytest.mark.target("dpdk-testpmd")
-@pytest.mark.parametrize(
-    ("layout", "way", "in_order"),
-    [
-        ("split", "", ""),
-        ("split", "", " in_order"),
-        ("packed", "", ""),
-        ("packed", "", " in_order"),
-        ("split", "rx", " in_order"),
-        ("packed", "rx", ""),
-    ],
-)
-def test_dpdk_sends_and_receives_as_its_buffers_are_used(layout, way, in_order):
-    target = DpdkVirtioUser(way)
-    text = f"virtqueue-program 1\nrole device\nqueue {layout} 64\nfeatures version_1{in_order}\n"
-    outcome = Runner(cast("Target", target)).run(
-        load(f"{text}use 4\ncall\nuse 64\nuse 16 junk\nuse 3 singly\ncall force\n")
-    )
-    assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
-    assert outcome.chains >= 4 + 3 + 2
-    assert target.starts == 1
-    assert "DPDK" in target.describe()["version"]
-
-
-@pytest.mark.target("dpdk-testpmd")
-def test_dpdk_is_fuzzed_with_our_steps_alone(cli, tmp_path):
-    options = ("--seed", "1", "--runs", "3", "--layout", "packed", "--in-order", "on", "--out", str(tmp_path))
-    done = cli("fuzz", "dpdk-virtio-user", *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "no violation" in done.stdout
-
-
-def test_only_ways_that_there_are(cli):
-    done = cli("fuzz", "dpdk-virtio-user:tx", "--runs", "1")
-    assert done.returncode == 3
-    assert "there is no 'tx'" in done.stderr
-
-
-def test_a_testpmd_that_ends_at_once_is_no_verdict(monkeypatch):
-    monkeypatch.setenv("VQFUZZ_DPDK_TESTPMD", "false")
-    with pytest.raises(TargetError, match="testpmd ended before it connected: exit status 1"):
-        Runner(cast("Target", DpdkVirtioUser())).run(of("use 1\n"))
+# -- drivers that run by themselves
 
 
 def test_what_may_be_torn_is_left_for_the_next_look():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -19,6 +21,11 @@ from oracles import spec
 
 ALL = Path(__file__).resolve().parent.parent / "corpus" / "found"
 FOUND = ALL / "dpdk-virtio-user"
+DPDK = {
+    "batch-lost-packed": "INO-DRV-WALK",
+    "batch-lost-split": "INO-DRV-WALK",
+    "skipped-place-split": "INO-S-SKIPPED-SLOT",
+}
 LINUX = {
     "poll-forgets-batch": "VQ-DRV-WAKE", "reset-keeps-free-head": "INO-S-DESC-SEQ", "reset-keeps-batch": "INO-DRV-WALK",
 }  # fmt: skip
@@ -41,6 +48,37 @@ def test_a_batch_that_is_received_stops_the_queue() -> None:
     assert outcome.verdict == UNDECIDED
     assert "the driver exposed nothing" in outcome.reason
     assert outcome.chains < 4 + 64 + 1
+
+
+@pytest.mark.target("dpdk-testpmd")
+@pytest.mark.parametrize("name", DPDK)
+def test_a_batch_that_is_forwarded_is_not_walked(name: str) -> None:
+    forwarded(name, "22.11.")
+
+
+@pytest.mark.target("sid:dpdk-dev")
+@pytest.mark.parametrize("name", DPDK)
+def test_nor_is_it_by_the_newer_dpdk(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = ALL.parent.parent / "scripts" / "sid-run"
+    words = [sys.executable, str(script), "/usr/bin/dpdk-testpmd"]
+    monkeypatch.setenv("VQFUZZ_DPDK_TESTPMD", shlex.join(words))
+    forwarded(name, "25.11.")
+
+
+def forwarded(name: str, version: str) -> None:
+    """The find, and two controls."""
+    program = load((FOUND / f"{name}.vq").read_text(encoding="utf-8"))
+    target = DpdkVirtioUser()
+    runner = Runner(cast("Target", target))
+    for control in (singly(program), replace(program, features=program.features & ~spec.IN_ORDER)):
+        outcome = runner.run(control)
+        assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+    if version not in target.describe()["version"]:
+        pytest.skip(f"found in {version}; here: {target.describe()['version']}")
+    outcome = runner.run(program)
+    assert outcome.rule == DPDK[name]
+    assert outcome.violation is not None
+    assert outcome.violation.queue == 0
 
 
 @pytest.mark.target("linux-source-7.3")
