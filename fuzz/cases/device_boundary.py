@@ -92,14 +92,14 @@ def _half_then_refill(size: int) -> tuple[Step, ...]:
 def _half_then_reset(size: int) -> tuple[Step, ...]:
     """A reset when half of a batch was taken back: the rest of it means nothing any more."""
     half = max(size // 2, 1)
-    begun = (*(_ONE,) * size, Kick(), Use(size, junk=True), Get(half), Reset())
+    begun: tuple[Step, ...] = (*(_ONE,) * size, Kick(), Use(size, junk=True), Get(half), Reset())
     return (*begun, *begun, _ONE, Get(1), Kick(), Use(1), Call(), Get(1), *_single(size))
 
 
 def _half_then_queue_reset(size: int) -> tuple[Step, ...]:
     """The same for the reset of the queue alone."""
     half = max(size // 2, 1)
-    begun = (*(_ONE,) * size, Kick(), Use(size, junk=True), Get(half), QueueReset())
+    begun: tuple[Step, ...] = (*(_ONE,) * size, Kick(), Use(size, junk=True), Get(half), QueueReset())
     return (*begun, _ONE, Get(1), Kick(), Use(1), Call(), Get(1), *_single(size))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
-from fuzz.program import Limits
+from fuzz.program import Limits, Program
 from fuzz.targets import Offer, QueueConfig, TargetDied, TargetError, TargetHung
 from fuzz.targets.model.backend import Backend
 from fuzz.targets.model.vring import Vring
@@ -31,6 +31,8 @@ _QUEUES = {"": 1, "rx": 0}  # whose buffers we use: frames that testpmd sends, o
 _HEADER = bytes(10) + b"\1\0"  # of a frame: one buffer, and nothing to be said of it (5.1.6)
 _LEAST = len(_HEADER) + 60  # bytes of a frame with its header
 _RX_MRG = 1 << 15  # VIRTIO_NET_F_MRG_RXBUF
+EXTRA = _RX_MRG
+"""What is offered to any program, beside the features that it is about."""
 _OFFERED = spec.VERSION_1 | spec.RING_PACKED | spec.IN_ORDER
 _STARTING = 30.0  # seconds that testpmd may take to set its rings up
 _MEMORY = "256"  # MiB
@@ -89,8 +91,8 @@ class DpdkSession:
         self.queue = QueueConfig(0, 0, 0, 0)
         self._process: Process | None = None
         self._backend: _Served | None = None
-        self._number = _QUEUES[target.way]
-        self.prefix, self.least = (_HEADER, _LEAST) if target.way else (b"", 0)
+        self._number = target.queue
+        self.prefix, self.least = target.prefix, target.least
 
     def start(self, features: int, size: int) -> int:
         """Start testpmd with these features and this size, and serve its set-up to the end."""
@@ -247,23 +249,33 @@ class DpdkVirtioUser:
             raise TargetError(f"{NAME} either sends, or receives as {NAME}:rx; there is no {way!r}")
         self.name = f"{NAME}:{way}" if way else NAME
         self.way = way
+        self.queue = _QUEUES[way]
+        self.prefix, self.least = (_HEADER, _LEAST) if way else (b"", 0)
         self.starts = 0
         self.said = ""
         self._command = ""
 
     def process(self, features: int, size: int) -> Process:
         """A testpmd that is to be started, with a ring of that kind and size."""
-        packed, in_order = int(bool(features & spec.RING_PACKED)), int(bool(features & spec.IN_ORDER))
-        device = f"net_virtio_user0,path={{folder}}/device,queues=1,queue_size={size},mrg_rxbuf=1"
-        words = [
-            *program(), "--lcores=0@(0-1),1@(0-1)", "--no-pci", "--no-huge", "-m", _MEMORY, "--no-telemetry", "-v",
-            f"--file-prefix=vqfuzz{os.getpid()}x{self.starts}",
-            f"--vdev={device},in_order={in_order},packed_vq={packed}", "--", "-i", "--no-mlockall",
-            "--total-num-mbufs=8192", f"--forward-mode={'rxonly' if self.way else 'txonly'}", "--auto-start",
-        ]  # fmt: skip
+        words = self._words(features, size, "{folder}/device", f"vqfuzz{os.getpid()}x{self.starts}")
         process = Process(words, {"RUNTIME_DIRECTORY": "{folder}"})
         self._command = process.command
         return process
+
+    def words_for(self, program: Program, path: str) -> list[str]:
+        """The words that start a testpmd for *program* that connects to the socket at *path*."""
+        packed = spec.RING_PACKED if program.layout == spec.PACKED else 0
+        return self._words(program.features | packed, program.queues[0].size, path, "vqfuzz")
+
+    def _words(self, features: int, size: int, path: str, prefix: str) -> list[str]:
+        packed, in_order = int(bool(features & spec.RING_PACKED)), int(bool(features & spec.IN_ORDER))
+        device = f"net_virtio_user0,path={path},queues=1,queue_size={size},mrg_rxbuf=1"
+        return [
+            *program(), "--lcores=0@(0-1),1@(0-1)", "--no-pci", "--no-huge", "-m", _MEMORY, "--no-telemetry", "-v",
+            f"--file-prefix={prefix}",
+            f"--vdev={device},in_order={in_order},packed_vq={packed}", "--", "-i", "--no-mlockall",
+            "--total-num-mbufs=8192", f"--forward-mode={'rxonly' if self.way else 'txonly'}", "--auto-start",
+        ]  # fmt: skip
 
     def open(self) -> DpdkSession:
         """A session, whose testpmd begins with its queue."""
