@@ -175,8 +175,8 @@ def explain(path: Path, target: str | None, qemu: str) -> int:
 @vqfuzz.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--as", "form", type=click.Choice(["qtest", "python"]), required=True,
-              help="qtest: a shell script that shows it on a stock QEMU; python: a script that plays the device in front "
-                   "of a driver. Neither needs vqfuzz.")  # fmt: skip
+              help="qtest: a shell script that shows it on a stock QEMU; python: one that plays the device in front of "
+                   "a driver. Neither needs vqfuzz.")  # fmt: skip
 @_target
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
 @_qemu

@@ -1,4 +1,4 @@
-"""``export --as python``: scripts that play the device show their find in a bare interpreter, and accuse nobody else."""
+"""``export --as python``: scripts that play the device show their find in a bare interpreter, and nothing else."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_was_found_in_linux_shows_without_vqfuzz(cli, tmp_path: Path, name:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the script shows it on Linux 7.3.4" in done.stderr
     text = out.read_text(encoding="utf-8")
-    steps = [line for line in encoding.dump(encoding.load(source.read_text())).splitlines()[4:]]
+    steps = encoding.dump(encoding.load(source.read_text())).splitlines()[4:]
     assert all(f"    # {step}\n    device." in text for step in steps)
     assert len(text.partition("\nHARNESS = {")[0].splitlines()) <= 450
     assert run(out).returncode == 2

@@ -39,10 +39,11 @@ def export(path: Path, target: str | None, out: Path | None) -> int:
     if find.before:
         raise UsageTrouble(f"{path} needs other programs to run before it: a script of --as python runs one")
     words, _ = target_words(find, target, "", path)
-    made = registry.make(words)
+    made = cast("object", registry.make(words))
+    if not isinstance(made, LinuxRing | dpdk.DpdkVirtioUser):
+        cast("Target", made).close()
+        raise UsageTrouble(f"{words} can't do without vqfuzz: --as python is for linux-ring and {dpdk.NAME}")
     try:
-        if not isinstance(made, LinuxRing | dpdk.DpdkVirtioUser):
-            raise UsageTrouble(f"{words} can't do without vqfuzz: --as python is for linux-ring and {dpdk.NAME}")
         outcome = _seen(made, find)
         shows = outcome.verdict in BAD or _stalled(made, outcome)
         if not shows:

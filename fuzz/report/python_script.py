@@ -87,7 +87,7 @@ def script(program: Program, outcome: Outcome, driver: Driver) -> str:
         rule=outcome.rule,
         program="\n".join(_calls(program, outcome)),
         right=f"{rule.id} does not show" if rule is not None else "the driver goes on",
-        data="\n".join(_data(outcome, family)),
+        data="\n".join(_data(outcome, program.layout, family)),
     )
     text = re.sub(r"\n\n+(?=(?:def|class) )", "\n\n\n", re.sub(r"\n{4,}", "\n\n\n", text))
     return text.replace("@HARNESS@\n", _sources(driver.sources)).rstrip() + "\n"
@@ -99,7 +99,7 @@ def _environment() -> Environment:
     except ImportError:
         raise EnvironmentTrouble("--as python needs the Python package jinja2, which is not installed") from None
     return Environment(loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                       autoescape=False)  # noqa: S701 # it is no HTML  # fmt: skip
+                       autoescape=False)  # fmt: skip  # it is no HTML
 
 
 def _imports(template: str) -> str:
@@ -174,10 +174,9 @@ def _call(step: Step) -> str:
     return {Kick: "kick()", Reset: "reset()", Restart: "restart()"}[type(step)]
 
 
-def _data(outcome: Outcome, family: str) -> list[str]:
+def _data(outcome: Outcome, layout: str, family: str) -> list[str]:
     """What the script compares with, and says in the end."""
     violation = outcome.violation
-    layout = next((seen.layout for _, seen in outcome.trace if hasattr(seen, "layout")), spec.SPLIT)
     lines = ["VERDICT = " + _literal("\n".join(_verdict(outcome, layout)))]
     if family != "rings" or violation is None:
         return lines
