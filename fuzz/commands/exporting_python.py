@@ -23,6 +23,7 @@ from fuzz.targets.linux_ring import build, session
 from fuzz.targets.linux_ring.target import LinuxRing
 from fuzz.trouble import CONFORMS, FOUND, UNCLEAR, UsageTrouble, deliver
 from fuzz.verdict import BAD, OUR_FAULT, UNDECIDED, Outcome
+from oracles import spec
 from oracles import vhost_user as vu
 
 _TRIES = 5
@@ -100,8 +101,9 @@ def _linux(made: LinuxRing) -> tuple[Driver, list[str]]:
 
 
 def _dpdk(made: dpdk.DpdkVirtioUser, program: Program) -> tuple[Driver, list[str]]:
+    features = program.features | (spec.RING_PACKED if program.layout == spec.PACKED else 0)
     values = {
-        "queue": made.queue, "queues": 2, "command": made.words_for(program, "{socket}"),
+        "queue": made.queue, "queues": 2, "command": made.words_for(features, program.queues[0].size, "{socket}"),
         "offered": "".join(f" | 1 << {bit}" for bit in range(64) if dpdk.EXTRA >> bit & 1),
         "protocol": f"{vu.MQ | vu.REPLY_ACK | vu.STATUS:#x}",
     }  # fmt: skip

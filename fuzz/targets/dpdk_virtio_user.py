@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
-from fuzz.program import Limits, Program
+from fuzz.program import Limits
 from fuzz.targets import Offer, QueueConfig, TargetDied, TargetError, TargetHung
 from fuzz.targets.model.backend import Backend
 from fuzz.targets.model.vring import Vring
@@ -262,10 +262,9 @@ class DpdkVirtioUser:
         self._command = process.command
         return process
 
-    def words_for(self, program: Program, path: str) -> list[str]:
-        """The words that start a testpmd for *program* that connects to the socket at *path*."""
-        packed = spec.RING_PACKED if program.layout == spec.PACKED else 0
-        return self._words(program.features | packed, program.queues[0].size, path, "vqfuzz")
+    def words_for(self, features: int, size: int, path: str) -> list[str]:
+        """The words that start a testpmd with such a ring, which connects to the socket at *path*."""
+        return self._words(features, size, path, "vqfuzz")
 
     def _words(self, features: int, size: int, path: str, prefix: str) -> list[str]:
         packed, in_order = int(bool(features & spec.RING_PACKED)), int(bool(features & spec.IN_ORDER))
