@@ -19,7 +19,7 @@ from fuzz.program import Limits
 from fuzz.targets import Offer, QueueConfig, TargetDied, TargetError, TargetHung
 from fuzz.targets.model.backend import Backend
 from fuzz.targets.model.vring import Vring
-from fuzz.targets.process import Process, first_line
+from fuzz.targets.process import Process, first_line, state_of
 from oracles import spec
 from oracles import vhost_user as vu
 from oracles.trace import Extent
@@ -35,6 +35,7 @@ EXTRA = _RX_MRG
 """What is offered to any program, beside the features that it is about."""
 _OFFERED = spec.VERSION_1 | spec.RING_PACKED | spec.IN_ORDER
 _STARTING = 30.0  # seconds that testpmd may take to set its rings up
+_CHECKING = 0.5  # seconds after which it is looked again whether the process is stopped
 _MEMORY = "256"  # MiB
 
 
@@ -92,6 +93,7 @@ class DpdkSession:
         self._process: Process | None = None
         self._backend: _Served | None = None
         self._number = target.queue
+        self._checked = 0.0  # when it was looked whether the process is stopped
         self.prefix, self.least = target.prefix, target.least
 
     def start(self, features: int, size: int) -> int:
@@ -179,6 +181,10 @@ class DpdkSession:
         if not self._backend.open or not self._process.alive():
             self._process.wait(1.0)
             raise TargetDied(f"testpmd is gone: {self._process.obituary() or 'it closed the connection'}")
+        if time.monotonic() > self._checked + _CHECKING:
+            self._checked = time.monotonic()
+            if state_of(self._process.pid) == "T":
+                raise TargetHung("testpmd is stopped by a signal")
         return False
 
     def interrupt(self) -> bool:
