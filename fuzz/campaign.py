@@ -34,6 +34,8 @@ AUDITED = 16
 AUDIT = "audit.vqtrace"
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
 _KNOWN_LOOKS = 2  # at finds that are a known deviation; then what has its traits is counted as one
+_HANGS = 2  # executions of what hangs a driver
+_LEAST = 3.0  # seconds for making a find on a driver small when the time of the run is over
 _GLANCE = 6.0  # seconds for making small what is expected to be one
 Say = Callable[[str], None]
 
@@ -211,6 +213,8 @@ class Campaign:
         """Re-run and shrink a saved find, and tell it unless it is known. Whether the user interrupted that."""
         program, rule = find.program, needs.rule
         times = (AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1
+        if rule == HUNG and self.target.role == "driver":
+            times = min(times, _HANGS if self._left() > 0 else 1)  # each takes seconds of the time that there is
         if self._expected(find):
             small = self._smaller(program, outcome, needs, _GLANCE)
             if self._known(find, small):
@@ -239,7 +243,8 @@ class Campaign:
         if (rule, text) in self.kept:
             finds.remove(find)
             return small.stopped
-        fault = audited(self.runner, small.program, needs)
+        # where a driver is under test, we are judged in every execution
+        fault = audited(self.runner, small.program, needs) if self.target.role != "driver" else None
         if fault is not None:  # nobody is accused on a program in which our driver broke a rule
             self._ours(find, fault)
             return small.stopped
@@ -265,7 +270,14 @@ class Campaign:
             steps = counted(len(now.steps), "step")
             self.status.show(f"{needs.rule}: {steps} after {counted(done, 'execution')}")
 
+        if self.target.role == "driver" and self.wanted.seconds is not None:
+            least = _LEAST if needs.rule != HUNG else 0.01
+            seconds = max(least, min(self._left(), seconds or self._left()))
         return minimise(self.runner, program, outcome, needs, seconds=seconds, progress=show)
+
+    def _left(self) -> float:
+        """Seconds of the run that are left."""
+        return self.began + (self.wanted.seconds or 1e9) - time.monotonic()
 
     def _again(self, program: Program, needs: Needs, times: int) -> int:
         return again(self.runner, program, needs, times,

@@ -174,13 +174,18 @@ def explain(path: Path, target: str | None, qemu: str) -> int:
 
 @vqfuzz.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--as", "form", type=click.Choice(["qtest"]), required=True,
-              help="qtest: a shell script that shows it on a stock QEMU, without vqfuzz.")  # fmt: skip
+@click.option("--as", "form", type=click.Choice(["qtest", "python"]), required=True,
+              help="qtest: a shell script that shows it on a stock QEMU; python: one that plays the device in front of "
+                   "a driver. Neither needs vqfuzz.")  # fmt: skip
 @_target
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
 @_qemu
 def export(path: Path, form: str, target: str | None, out: Path | None, qemu: str) -> int:
-    """Turn a find on a QEMU device into what its maintainers expect, and see that it shows it."""
+    """Turn a find on a QEMU device, or on a driver, into what its maintainers expect, and see that it shows it."""
+    if form == "python":
+        from fuzz.commands.exporting_python import export as python
+
+        return python(path, target, out)
     from fuzz.commands.exporting import export as command
 
     return command(path, target, qemu, out)

@@ -34,7 +34,7 @@ _ALL = 0xFFFF
 
 
 def mirrored(program: Program) -> Program:
-    """*program*, whose role is driver and which is for class «any», the sides changed; behind it, all comes back."""
+    """*program*, whose role is driver and which is for class «any», sides changed; at its end all comes back."""
     steps = tuple(_Mirror(program).steps())
     return replace(program, queues=program.queues[:1], steps=steps, role="device")
 

@@ -282,8 +282,8 @@ class Limits:
     device: str = "any"
     queues: int = 1
     #: steps beyond supply, publish, notify, receive, suppress
-    #: (as the device: reset, queue_reset, restart; hostile; passive: a driver whose upper half can't be asked;
-    #: logged: all that it stores is seen when it is)
+    #: (as the device: reset, queue_reset, restart; hostile; passive: a driver whose upper half can't be asked; logged:
+    #: its stores are seen when they happen)
     actions: frozenset[str] = frozenset({"reset", "queue_reset", "restart", "gap", "start", "asleep"})
     levers: Levers = ()
     pulses: Levers = ()  # what can be made to happen once, the simplest value first: a frame comes in, a key is pressed

@@ -174,6 +174,16 @@ def _never_returned(one: Situation) -> str | None:
     return _mismatch(one) if one.chain is None else None
 
 
+@rule("VQ-DRV-LENGTH", "returned")
+def _other_length(one: Situation) -> str | None:
+    chain, told = one.chain, one.returned
+    if chain is None or told is None or told.id != chain.buffer.id or not chain.buffer.length:
+        return None  # skipped; or nothing was written, so that a packed queue's length means nothing (2.8.4)
+    if one.layout == spec.SPLIT and told.length > chain.buffer.length:
+        return None  # S-USED-LEN-DRV
+    return _mismatch(one)
+
+
 @rule("VQ-DRV-ROOM", "refused")
 def _no_room(one: Situation) -> str | None:
     return (

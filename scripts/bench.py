@@ -18,6 +18,7 @@ from statistics import median
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
+from bench.drivers import measure_drivers  # noqa: E402  # found beside this script
 from bench.events import measure_memory, measure_oracle  # noqa: E402  # found beside this script
 from bench.finding import measure_finding, measure_shrinking  # noqa: E402  # as above
 from bench.measuring import FULL, ROUNDS, Row, Size, say, yardstick  # noqa: E402  # as above
@@ -33,6 +34,7 @@ MEASURES: dict[str, Callable[[Size], Iterator[Row]]] = {
     "finding": measure_finding,
     "shrinking": measure_shrinking,
     "shim": measure_shim,
+    "drivers": measure_drivers,
 }
 
 

@@ -50,5 +50,6 @@ def planted() -> Sequence[TargetFault]:
         TargetFault("a44", "VQ-DRV-WAKE", "packed"),
         TargetFault("a43", "VQ-DRV-WAKE", "split"),
         TargetFault("early", "VQ-DRV-HANDED", "split"),
+        TargetFault("length", "VQ-DRV-LENGTH", "packed"),
         TargetFault("a36", "VQ-DRV-ROOM", "split"),
     ]

@@ -22,7 +22,7 @@ from fuzz.targets import Offer, QueueConfig, TargetDied, TargetError, TargetHung
 from fuzz.targets.model.backend import Backend
 from fuzz.targets.model.regions import Region
 from fuzz.targets.model.vring import Vring
-from fuzz.targets.process import Process, first_line
+from fuzz.targets.process import Process, first_line, state_of
 from oracles import spec
 from oracles import vhost_user as vu
 from oracles.trace import Extent
@@ -35,10 +35,18 @@ _WAYS = {"": ("io", (0, 1)), "rx": ("rxonly", (0,)), "tx": ("txonly", (1,))}
 _HEADER = bytes(10) + b"\1\0"  # of a frame: one buffer, and nothing to be said of it (5.1.6)
 _LEAST = len(_HEADER) + 60  # bytes of a frame with its header
 _RX_MRG = 1 << 15  # VIRTIO_NET_F_MRG_RXBUF
+EXTRA = _RX_MRG
+"""What is offered to any program, beside the features that it is about."""
 _OFFERED = spec.VERSION_1 | spec.RING_PACKED | spec.IN_ORDER
 _SMALLEST = 16  # entries of a queue; with fewer it never sets its rings up
 _STARTING = 30.0  # seconds that testpmd may take to set its rings up
+_CHECKING = 0.5  # seconds after which it is looked again whether the process is stopped
 _MEMORY = "256"  # MiB
+
+
+def begins(number: int) -> tuple[bytes, int]:
+    """What is written first into a buffer of queue *number*, and how much at least: a frame where it receives."""
+    return (b"", 0) if number else (_HEADER, _LEAST)
 
 
 def program() -> list[str]:
@@ -95,7 +103,7 @@ class DpdkQueue:
         self.address = 0
         self.features = 0
         self.queue = QueueConfig(0, 0, 0, 0)
-        self.prefix, self.least = (b"", 0) if number else (_HEADER, _LEAST)
+        self.prefix, self.least = begins(number)
 
     def place(self, features: int, ring: Vring, region: Region) -> None:
         """It is set up in *region*, on a device of which testpmd accepted *features*."""
@@ -160,6 +168,7 @@ class DpdkSession(DpdkQueue):
         self._queues = [self, *(DpdkQueue(number) for number in numbers[1:])]
         self._process: Process | None = None
         self._backend: _Served | None = None
+        self._checked = 0.0  # when it was looked whether the process is stopped
 
     def another(self, number: int) -> DpdkQueue:
         """The program's queue *number*. Raises TargetError if testpmd serves no such."""
@@ -242,6 +251,10 @@ class DpdkSession(DpdkQueue):
         if not self._backend.open or not self._process.alive():
             self._process.wait(1.0)
             raise TargetDied(f"testpmd is gone: {self._process.obituary() or 'it closed the connection'}")
+        if time.monotonic() > self._checked + _CHECKING:
+            self._checked = time.monotonic()
+            if state_of(self._process.pid) == "T":
+                raise TargetHung("testpmd is stopped by a signal")
 
     def call(self, number: int) -> None:
         """Signal the call descriptor of its queue *number*."""
@@ -293,23 +306,32 @@ class DpdkVirtioUser:
         self.name = f"{NAME}:{way}" if way else NAME
         self.way = way
         self.limits = replace(self.limits, queues=len(_WAYS[way][1]))
+        self.queue = _WAYS[way][1][0]
+        self.prefix, self.least = begins(self.queue)
         self.starts = 0
         self.said = ""
         self._command = ""
 
     def process(self, features: int, size: int) -> Process:
         """A testpmd that is to be started, with a ring of that kind and size."""
-        packed, in_order = int(bool(features & spec.RING_PACKED)), int(bool(features & spec.IN_ORDER))
-        device = f"net_virtio_user0,path={{folder}}/device,queues=1,queue_size={size},mrg_rxbuf=1"
-        words = [
-            *program(), "--lcores=0@(0-1),1@(0-1)", "--no-pci", "--no-huge", "-m", _MEMORY, "--no-telemetry", "-v",
-            f"--file-prefix=vqfuzz{os.getpid()}x{self.starts}",
-            f"--vdev={device},in_order={in_order},packed_vq={packed}", "--", "-i", "--no-mlockall", "--no-flush-rx",
-            "--total-num-mbufs=8192", f"--forward-mode={_WAYS[self.way][0]}", "--auto-start",
-        ]  # fmt: skip
+        words = self._words(features, size, "{folder}/device", f"vqfuzz{os.getpid()}x{self.starts}")
         process = Process(words, {"RUNTIME_DIRECTORY": "{folder}"})
         self._command = process.command
         return process
+
+    def words_for(self, features: int, size: int, path: str) -> list[str]:
+        """The words that start a testpmd with such a ring, which connects to the socket at *path*."""
+        return self._words(features, size, path, "vqfuzz")
+
+    def _words(self, features: int, size: int, path: str, prefix: str) -> list[str]:
+        packed, in_order = int(bool(features & spec.RING_PACKED)), int(bool(features & spec.IN_ORDER))
+        device = f"net_virtio_user0,path={path},queues=1,queue_size={size},mrg_rxbuf=1"
+        return [
+            *program(), "--lcores=0@(0-1),1@(0-1)", "--no-pci", "--no-huge", "-m", _MEMORY, "--no-telemetry", "-v",
+            f"--file-prefix={prefix}",
+            f"--vdev={device},in_order={in_order},packed_vq={packed}", "--", "-i", "--no-mlockall", "--no-flush-rx",
+            "--total-num-mbufs=8192", f"--forward-mode={_WAYS[self.way][0]}", "--auto-start",
+        ]  # fmt: skip
 
     def open(self) -> DpdkSession:
         """A session, whose testpmd begins with its queue."""

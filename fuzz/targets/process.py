@@ -343,3 +343,12 @@ def _kill_group(pid: int, number: int) -> None:
 
 def _printable(line: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in line[:200])
+
+
+def state_of(pid: int) -> str:
+    """R, S, D, T, … as /proc has it: running, asleep, waiting for a disk, stopped; X if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return "X"

@@ -49,6 +49,16 @@ def compiler() -> list[str]:
     raise TargetError("no C compiler (cc, gcc or clang) is on the PATH: install gcc, or set CC")
 
 
+def flags() -> tuple[str, ...]:
+    """What every file of a plain build is compiled with."""
+    return (*_FLAGS, *_LEVEL[PLAIN])
+
+
+def kernel_flags() -> tuple[str, ...]:
+    """What files that see the kernel's headers are compiled with, beside the places of these."""
+    return _KERNEL
+
+
 def built(tree: Path, build: str) -> Path:
     """The program with the driver of *tree*, compiled if it isn't in the cache. Raises TargetError, one line."""
     command = compiler()

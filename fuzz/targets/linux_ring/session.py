@@ -16,7 +16,7 @@ from typing import Literal
 
 from fuzz.targets import QueueConfig, TargetDied, TargetError, TargetHung
 from fuzz.targets.linux_ring.protocol import ANSWER, LONGEST, MOST, QUEUES, Op, add, request
-from fuzz.targets.process import Process
+from fuzz.targets.process import Process, state_of
 from oracles import spec
 from oracles.trace import Extent
 
@@ -25,8 +25,9 @@ RINGS = 8 << 20  # … of which it has the first for rings and indirect tables; 
 ADDRESS = 0x2000_0000_0000  # of the memory, as the driver knows it: VQFUZZ_ADDRESS of harness/harness.h
 COUNTERS = 65536  # bytes
 SLICE = 0.2  # seconds waited at a time
-SPINNING = 2.0  # seconds of processor time spent on one request that make an endless loop
-STUCK = 30.0  # seconds without an answer and without work
+SPINNING = 1.0  # seconds of processor time spent on one request that make an endless loop
+STUCK = 30.0  # seconds without an answer and without work …
+ASLEEP = 5.0  # … and so many if the process could work and waits for something, or is stopped: nothing will wake it
 _GRAIN = 64  # bytes: a buffer's elements begin at multiples of it
 _FLAGS = {False: 0, True: 1, "delayed": 2}
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -247,8 +248,9 @@ class LinuxSession(LinuxQueue):
             spent = self._worked() - worked
             if spent >= SPINNING:
                 self.ended = TargetHung(f"{where}: {spent:.1f} s of processor time")
-            elif time.monotonic() - since > STUCK:
-                self.ended = TargetHung(f"{where}, and does nothing there for {STUCK:g} s")
+            elif time.monotonic() - since > (ASLEEP if state_of(self._process.pid) in "ST" else STUCK):
+                waited = round(time.monotonic() - since)
+                self.ended = TargetHung(f"{where}, and does nothing there for {waited} s")
             if self.ended is not None:
                 raise self.ended
 

@@ -181,6 +181,11 @@ def _bits_of_last_lap(ring: Packed, position: int, flags: int, first: bool) -> i
     return flags if first or position > ring.heads[-1][0] else flags ^ (AVAIL | USED)
 
 
+def _a_byte_more(upper: PackedUpper) -> tuple[int, int]:
+    id_, length = PackedUpper.element(upper)
+    return id_, length + (length > 0)
+
+
 def _keeps_id(ring: Packed, position: int, data: bytes, flags: int, first: bool) -> None:
     at = ring.descriptor + 16 * position
     if not ring.wrap:
@@ -226,6 +231,8 @@ plant("a46", "indirect: frees as many descriptors as the table has entries",
       release=_as_many_as_entries)  # fmt: skip
 plant("early", "takes back whatever a used element says, looking neither at idx nor at flags",
       ("VQ-DRV-HANDED",), in_order=OFF, pending=_whatever_stands_there, next_named=_if_it_names_one)  # fmt: skip
+plant("length", "packed: hands up a byte more than the device wrote", ("VQ-DRV-LENGTH",), PACKED,
+      element=_a_byte_more)  # fmt: skip
 plant("a37", "split, in order: descriptors come from a stack of free ones", ("INO-S-DESC-SEQ",), SPLIT, ON,
       release=_stacked)  # fmt: skip
 FAULTS["a37"].kinds[0].kind = _Stack
