@@ -15,11 +15,12 @@ from typing import Union
 from fuzz.program import Suppress, Use
 from fuzz.regarding import found
 from fuzz.targets.driver import DriverSession
+from fuzz.targets.extents import scatter
 from oracles import packed_rings, spec, split_rings
 from oracles.driver_oracle import DriverQueueOracle
 from oracles.exposing import Follower
 from oracles.split_rings import Chain
-from oracles.trace import Called, Extent, Looked, Observation, Resetting, Started, Stored
+from oracles.trace import Called, Extent, Filled, Looked, Observation, Resetting, Started, Stored
 
 Ring = Union[split_rings.DeviceRing, packed_rings.DeviceRing]
 Filling = Callable[[int, Sequence[Extent], int, "int | None"], bytes]
@@ -46,6 +47,8 @@ class DeviceQueue:
         self.words = session.memory.cast("H")
         #: says what is written into a buffer, where we are of some class
         self.fill: Filling | None = getattr(session, "fill", None)
+        #: the pieces of that, which the upper half may be handed each by itself
+        self.traces: Callable[[bytes], list[bytes]] | None = getattr(session, "traces", None)
         #: what each device-writable part begins with, and how much is written at least, where we are of some class
         self.prefix = bytes(getattr(session, "prefix", b""))
         self.least = int(getattr(session, "least", 0))
@@ -179,12 +182,10 @@ class DeviceQueue:
             written = capacity if length is None else min(max(length, self.least), capacity)
             data = (self.prefix + bytes([1 + number % 127]) * written)[:written]
         self.wrote[number] = written
-        done = 0
-        for address, size in chain.writable:
-            part, at = min(size, written - done), address - self.session.address
-            if part and 0 <= at <= len(self.memory) - part:
-                self.memory[at : at + part] = data[done : done + part]
-            done += part
+        scatter(self.memory, self.session.address, chain.writable, data)
+        pieces = self.traces(data) if self.traces is not None else [] if self.live else [data]
+        if any(pieces):
+            self.feed(Filled(chain.id, b"".join(piece[:16].ljust(16, b"\0") for piece in pieces)))
         return written
 
     def use(self, step: Use) -> None:

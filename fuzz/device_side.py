@@ -28,15 +28,28 @@ from fuzz.program import (
     Suppress,
     Use,
 )
-from fuzz.settling import finish, leave, settle
+from fuzz.settling import finish, hear, leave, settle
 from fuzz.targets import TargetDied, TargetHung
 from fuzz.targets.driver import DriverSession, Unsettled
+from fuzz.targets.extents import gather
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
 from oracles.mirror import Mirror
 from oracles.oracle import Oracle
-from oracles.trace import Answered, Asked, Exposed, Idle, Notified, Observation, Resetting, Returned, Scanned
+from oracles.trace import (
+    Answered,
+    Asked,
+    Delivered,
+    Exposed,
+    Extent,
+    Idle,
+    Notified,
+    Observation,
+    Resetting,
+    Returned,
+    Scanned,
+)
 
 PATIENCE = 2.0
 """Seconds after which it is undecided whether a driver that runs by itself exposes something; patient: ten times."""
@@ -110,6 +123,7 @@ class Device:
         self.mirror = Mirror(self.oracle)
         self.ours = Oracle()
         self.hostile = False
+        self.rooms: dict[int, tuple[Extent, ...]] = {}  # where the device-writable elements of a token's buffer lie
         self.patience = PATIENCE * (10 if patient else 1)
         self.woken = False  # a notification came since the driver said that nothing is there
         self.sleeping = False
@@ -165,7 +179,7 @@ class Device:
     def execute(self) -> None:
         """Set up, run every step, and send what is due."""
         self._start("init", self.program.queues[0].size)
-        settle(self.session, self.queue, self._called)
+        settle(self.session, self.queue, self._called, self.feed)
         for step in self.program.steps:
             self._begin()
             self.outcome.reached += 1
@@ -188,6 +202,8 @@ class Device:
         marks.append(len(self.outcome.trace))
         if self.begun is not None:
             self.begun(len(marks))
+        if not self.hostile:
+            hear(self.session, self.feed)
 
     def _start(self, cause: str, size: int) -> None:
         self.sleeping = self.woken = False
@@ -205,6 +221,7 @@ class Device:
             self.feed(Answered("refused", len(step.readable) + len(step.writable)))
         else:
             self.queue.waiting.append(token)
+            self.rooms[token] = self.session.elements(token)[len(step.readable) :]
         self._look()
 
     def _look(self, waited: bool = False) -> None:
@@ -230,6 +247,9 @@ class Device:
                 break
             token, length = got
             self.feed(Returned(self.queue.ids.pop(token, UNKNOWN), length))
+            data = b"" if self.hostile else gather(self.session.memory, 0, self.rooms.pop(token, ()), min(length, 16))
+            if data:
+                self.feed(Delivered(data, last=True))
         self._look()
 
     def _callbacks(self, step: Step) -> None:

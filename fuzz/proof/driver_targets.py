@@ -50,5 +50,7 @@ def planted() -> Sequence[TargetFault]:
         TargetFault("a44", "VQ-DRV-WAKE", "packed"),
         TargetFault("a43", "VQ-DRV-WAKE", "split"),
         TargetFault("early", "VQ-DRV-HANDED", "split"),
+        TargetFault("beside", "VQ-DRV-DATA", "packed"),
+        TargetFault("beside", "VQ-DRV-DATA", "split"),
         TargetFault("a36", "VQ-DRV-ROOM", "split"),
     ]

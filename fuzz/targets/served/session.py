@@ -12,10 +12,11 @@ from typing import Literal, Protocol
 
 from fuzz.targets import QueueConfig, TargetDied, TargetHung
 from fuzz.targets.driver import Unsettled
+from fuzz.targets.extents import gather
 from fuzz.targets.served.backend import Served
 from fuzz.targets.served.bench import Bench
-from fuzz.targets.served.honest import gather
-from fuzz.targets.served.machine import OFF, WORKING, Handed, Machine
+from fuzz.targets.served.kinds import READ
+from fuzz.targets.served.machine import OFF, WORKING, Machine
 from oracles import spec
 from oracles.trace import Extent
 
@@ -81,6 +82,7 @@ class ServedSession:
         if device is not None:
             device.mine = self.host.queue
             device.honest.pop(self.host.queue, None)
+        machine.handed(self._slot)  # what another session's driver got
         machine.begin(self._slot)
         self._await(self._ready, "the driver sets up no virtqueue")
         self._place()
@@ -173,7 +175,7 @@ class ServedSession:
 
     def fill(self, number: int, readable: Sequence[Extent], room: int, length: int | None) -> bytes:
         """What is written into a buffer with these device-readable elements, and room for so many bytes."""
-        data = gather(self.memory, self.address, readable)
+        data = gather(self.memory, self.address, readable, READ)
         device = self._device()
         written = device.kind.fill(self.host.queue, number, data, room, length)
         device.others(self.host.queue)
@@ -183,9 +185,12 @@ class ServedSession:
         """The pieces of what was written that the upper half may get, each by its first 16 bytes."""
         return self._device().kind.traces(self.host.queue, data)
 
-    def handed(self) -> list[Handed]:
-        """What the upper half got since the last call."""
-        return self._machine.handed(self._slot) if self._machine is not None else []
+    def handed(self) -> list[tuple[bytes, bytes]]:
+        """What the upper half got since the last call: of each read its first bytes, and what they must begin with."""
+        assert self._machine is not None
+        kind = self._device().kind
+        found = self._machine.handed(self._slot)
+        return [(one.check, kind.wanted(self.host.queue, one.tag)) for one in found if one.check and one.result > 0]
 
     # -- what nobody can ask of it
 

@@ -44,6 +44,10 @@ class Kind(Protocol):
         """The pieces of *data*, as written, that an upper half may be handed: each by its first 16 bytes."""
         ...
 
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """What data must begin with that the upper half got of the request that it calls *tag*; b'': that depends."""
+        ...
+
 
 def load(name: str) -> Kind:
     """A fresh device of the class. Raises KeyError if there is none of that name."""

@@ -64,3 +64,7 @@ class Device:
     def traces(self, queue: int, data: bytes) -> list[bytes]:
         """Each sector that was read."""
         return [data[at : at + MARK] for at in range(0, len(data) - SECTOR, SECTOR)]
+
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """The sector's own number, or the beginning of what it has."""
+        return self.sector(tag, 0)[:8]

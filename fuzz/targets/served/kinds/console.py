@@ -55,3 +55,7 @@ class Device:
     def traces(self, queue: int, data: bytes) -> list[bytes]:
         """Every 16 bytes of text."""
         return [data[at : at + MARK] for at in range(0, len(data), MARK)] if queue == RX else []
+
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """Nobody asks for anything in particular."""
+        return b""

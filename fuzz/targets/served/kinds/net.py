@@ -38,6 +38,10 @@ class Device:
         """The frame."""
         return [data[len(HEADER) :][:MARK]] if queue == RX else []
 
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """Nobody asks for anything in particular."""
+        return b""
+
 
 def frame(number: int, length: int) -> bytes:
     """A frame of *length* bytes, which tells the serial number of the buffer in its first 16."""
