@@ -208,7 +208,8 @@ class DeviceQueue:
         else:
             for number, chain in taken:
                 self.ring.use([chain], self.write(number, chain, step.length), step.singly)
-                self._decide()
+                if step.singly:  # else nothing is published yet, and the driver's words may still change before it is
+                    self._decide()
             if not step.singly:
                 self.ring.publish()
         self._decide()

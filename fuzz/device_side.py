@@ -265,7 +265,9 @@ class Device:
         self._look()
         if self.queue.live and not self.hostile:
             wanted = min(step.count, self.session.queue.size, self.queue.most)
-            if not self.queue.expect(wanted, QUICK) and not self.queue.expect(1, self.patience):
+            if not self.queue.expect(wanted, QUICK):
+                self._called()  # it may have nothing to expose before it hears of what was used
+            if not self.queue.expect(1, self.patience):
                 raise Undecided(f"the driver exposed nothing in {self.patience:g} s")
         self.queue.use(step)
 

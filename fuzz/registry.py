@@ -19,6 +19,8 @@ _DRIVER = "model-driver"
 _DPDK_DRIVER = "dpdk-virtio-user"
 _LINUX = "linux-ring"
 _SEABIOS = "seabios"
+_UML = "uml"
+_GUEST = "qemu-guest"
 _ADDRESSED = re.compile(r"(exec|vhost-user)(\[[^]]*\])?:", re.DOTALL)
 
 
@@ -55,6 +57,8 @@ def make(words: str, qemu: str = "") -> Target:
         from fuzz.targets.served.seabios import make as make_seabios
 
         return cast("Target", make_seabios(words))
+    if words.partition(":")[0] in (_UML, _GUEST):
+        return _guest(words)
     if words.partition(":")[0] == _LINUX:
         from fuzz.targets.linux_ring.target import parse
 
@@ -127,6 +131,16 @@ def _model_driver(fault: str) -> Target:
     return cast("Target", ModelDriver(fault))
 
 
+def _guest(words: str) -> Target:
+    if words.partition(":")[0] == _UML:
+        from fuzz.targets.guests.machine_uml import make as make_uml
+
+        return cast("Target", make_uml(words))
+    from fuzz.targets.guests.machine_qemu import make as make_guest
+
+    return cast("Target", make_guest(words))
+
+
 def _presets() -> list[str]:
     from fuzz.targets.presets import PRESETS
 
@@ -140,7 +154,7 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    ours = ["model", "model-pci", "model-mmio", _OVER_SOCKET, _DRIVER, _DPDK_DRIVER, _SEABIOS]
+    ours = ["model", "model-pci", "model-mmio", _OVER_SOCKET, _DRIVER, _DPDK_DRIVER, _SEABIOS, _UML, _GUEST]
     names = [*ours, "linux-ring:SRC", *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
@@ -168,6 +182,13 @@ def known() -> Iterator[Known]:
     missing = "" if has_firmware() else "qemu-system-x86_64 is not installed (Debian: qemu-system-x86)"
     yield Known(_SEABIOS, "SeaBIOS under QEMU: firmware that reads our disk and boots from it a sector that reads on; "
                 "seabios:pc is another machine, VQFUZZ_QEMU names another QEMU", "driver", missing)  # fmt: skip
+    from fuzz.targets.guests.machine_qemu import available as lacks_guest
+    from fuzz.targets.guests.machine_uml import available as lacks_uml
+
+    yield Known("uml:BINARY", "the drivers of user-mode Linux, a guest that is a process; uml: is the one installed by "
+                "scripts/install-targets --linux-guests", "driver", lacks_uml())  # fmt: skip
+    yield Known("qemu-guest:KERNEL", "a kernel's drivers in a guest of QEMU: an image, or a version that is installed, "
+                "as in qemu-guest:7.3; VQFUZZ_QEMU names another QEMU", "driver", lacks_guest())  # fmt: skip
     yield Known("linux-ring:SRC", "Linux's virtio_ring.c, compiled here from a tree, a tarball or an installed version "
                 "(scripts/install-targets --linux-sources); also SRC,build=sanitized", "driver")  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")

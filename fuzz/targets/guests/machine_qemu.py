@@ -1,0 +1,125 @@
+"""The target ``qemu-guest:KERNEL``: a stock kernel in QEMU, which passes our devices on to it.
+
+Nothing but TCG is relied on. Knows QEMU's command line. Must not know rings, nor programs.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from shutil import which
+
+from fuzz.targets import TargetError
+from fuzz.targets.guests import kernels
+from fuzz.targets.guests.guest import APPEND, KINDS, Guest
+from fuzz.targets.guests.kernels import Kernel
+from fuzz.targets.guests.machine_uml import _ENTER, limits, options
+from fuzz.targets.process import first_line
+from fuzz.targets.served.kinds import load
+from fuzz.targets.served.machine import Slot
+from fuzz.targets.served.target import ServedTarget
+
+NAME = "qemu-guest"
+VARIABLE = "VQFUZZ_QEMU"
+PROGRAM = "qemu-system-x86_64"
+SIZE = 128  # of the virtqueues
+_MEMORY = "128M"
+_STARTING = 180.0  # seconds, on a busy machine without virtualization
+_FIRST = 4  # number of the first device on the bus
+#: of the kernel: no timer that a busy machine makes fail, nothing that costs time where nobody attacks it
+_APPEND = ("console=ttyS0", "vqfuzz_tty=/dev/ttyS1", "tsc=reliable", "no_timer_check", "nokaslr", "mitigations=off")
+_DEVICES = {"blk": "vhost-user-blk-pci,num-queues=1", "rng": "vhost-user-rng-pci", "net": "virtio-net-pci"}
+_TEST = "vhost-user-test-device-pci"
+
+
+def program() -> list[str]:
+    """The words that start QEMU: of the environment, else those of the usual program."""
+    return shlex.split(os.environ.get(VARIABLE, "")) or [PROGRAM]
+
+
+def generic() -> list[str]:
+    """The words that start a QEMU with a device that can be any: of the environment, else sid's. Raises TargetError."""
+    if os.environ.get(VARIABLE):
+        return program()
+    usr = kernels.sid_usr()
+    if not usr:
+        raise TargetError(f"device=test needs QEMU 11: scripts/install-targets --sid, or set {VARIABLE}")
+    return [sys.executable, "-I", str(_ENTER), usr, f"/usr/bin/{PROGRAM}"]
+
+
+class QemuGuest(Guest):
+    """One QEMU. *test*: with its generic device, which knows no class, in place of the class's own."""
+
+    name = NAME
+
+    def __init__(self, kernel: Kernel, kind: str, test: bool) -> None:
+        super().__init__(kernel, kind)
+        self.test = test
+
+    def words_of(self, slots: Sequence[Slot], channel: str) -> tuple[list[str], dict[str, str]]:
+        """No firmware that looks for disks: the first who speaks to a device is the kernel."""
+        words = [
+            *(generic() if self.test else program()), "-accel", "tcg", "-cpu", "max", "-M", "q35,memory-backend=m",
+            "-m", _MEMORY, "-object", f"memory-backend-memfd,id=m,size={_MEMORY},share=on", "-nodefaults",
+            "-no-user-config", "-no-reboot", "-display", "none", "-bios", "qboot.rom",
+            "-chardev", "file,id=console,path=/dev/stdout,append=on", "-serial", "chardev:console",
+            "-chardev", f"socket,id=agent,fd={channel}", "-serial", "chardev:agent",
+            "-kernel", str(self.kernel.image), "-initrd", "{folder}/initrd", "-append", " ".join((*_APPEND, *APPEND)),
+        ]  # fmt: skip
+        for number, slot in enumerate(slots):
+            words += self._device(number, slot)
+        return words, {}
+
+    def _device(self, number: int, slot: Slot) -> list[str]:
+        name = f"c{number}"
+        words = ["-chardev", f"socket,id={name},path={slot.socket}"]
+        if self.test:
+            kind = load(slot.kind)
+            about = f"{_TEST},virtio-id={KINDS[slot.kind]},num_vqs={kind.queues},config_size={len(kind.config)}"
+        else:
+            about = _DEVICES[slot.kind]
+        if slot.kind == "net" and not self.test:
+            words += ["-netdev", f"vhost-user,id=n{number},chardev={name}"]
+            name = f"n{number},netdev=n{number}"
+            about += f",netdev=n{number}"
+        else:
+            about += f",chardev={name}"
+        modes = f"packed={_switch(slot.packed)},in_order={_switch(slot.in_order)}"
+        return [*words, "-device", f"{about},addr={number + _FIRST:#x},{modes}"]
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"
+
+
+def make(words: str) -> ServedTarget:
+    """The target that ``qemu-guest:[KERNEL][,modules=DIR][,kind=KIND][,device=test]`` names. Raises TargetError."""
+    named, chosen = options(words, ("modules", "kind", "device"))
+    kernel = kernels.find(named, chosen.get("modules", ""))
+    kind = chosen.get("kind", "blk")
+    test = chosen.get("device", "") == "test"
+    if "device" in chosen and not test:
+        raise TargetError(f"{NAME} has no device {chosen['device']!r}: test, or none for that of the class")
+    if not test and kind not in _DEVICES:
+        raise TargetError(f"QEMU has no vhost-user device of class {kind} but the generic one: add device=test")
+    return ServedTarget(
+        words, lambda: QemuGuest(kernel, kind, test), kind, limits(SIZE), most=32, starting=_STARTING,
+        facts=lambda: {
+            "kernel": kernel.version,
+            "image": str(kernel.image),
+            "version": first_line([*(generic() if test else program()), "--version"]),
+        },
+    )  # fmt: skip
+
+
+def available() -> str:
+    """'' if it can be used, else what is missing."""
+    if which(program()[0]) is None:
+        return f"{program()[0]} is not installed (Debian: qemu-system-x86)"
+    try:
+        kernels.find("")
+    except TargetError as error:
+        return str(error)
+    return ""
