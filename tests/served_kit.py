@@ -10,6 +10,7 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuzz.targets.process import connect
@@ -115,7 +116,7 @@ class OneGuest:
     """
 
     name = "guest"
-    slots = (("blk", False, False),)
+    slots: Sequence[tuple[str, bool, bool]] = (("blk", False, False),)
 
     def __init__(self, fault: str = "", most: int = 4) -> None:
         self.fault = fault
@@ -173,7 +174,8 @@ class OneGuest:
             guest.close()
 
     def _drive(self, guest: Guest) -> None:
-        sector, taken, waiting = 1, 0, {}
+        sector, taken = 1, 0
+        waiting: dict[int, tuple[int, int, int]] = {}
         while not self.closing and (waiting or not self.ending):
             while len(waiting) < self.most and not self.ending and self.fault != "silent":
                 free = next(number for number in range(16) if all(number != one[1] for one in waiting.values()))
