@@ -5,8 +5,8 @@ Knows the agent's channel and the process. Must not know rings, nor programs.
 
 from __future__ import annotations
 
+import fcntl
 import os
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -20,9 +20,11 @@ MODES = ((False, False), (False, True), (True, False), (True, True))
 """(packed, in_order) of the four devices that every guest has."""
 KINDS = {"net": 1, "blk": 2, "console": 3, "rng": 4}
 """Classes of devices that the agent keeps busy: their ids (5)."""
+OUTSTANDING = {"net": 1 << 15, "blk": 32, "console": 1, "rng": 1}
+"""Buffers that a driver keeps outstanding, as the agent uses it."""
 #: of every guest: it ends at once when something is wrong with it, and doesn't do what costs time
 APPEND = ("quiet", "panic=-1", "oops=panic", "random.trust_cpu=on", "audit=0")
-_ROOM = 1 << 16
+_ROOM = 1 << 20  # bytes that a guest may say before it has to wait for us
 
 
 class Guest:
@@ -37,40 +39,48 @@ class Guest:
         self.heard = console.Listener(len(self.slots))
         self.command = ""
         self._process: Process | None = None
-        self._channel: socket.socket | None = None
+        self._ends: tuple[int, int] | None = None  # of the agent's fifos: what we say, what we hear
         self._read = 0  # bytes of the console that words() gave
 
     # -- what a subclass says
 
-    def words_of(self, slots: Sequence[Slot], channel: str) -> tuple[list[str], dict[str, str]]:
-        """The command line and what is added to the environment; *channel*: stands for the agent's descriptor."""
+    def words_of(self, slots: Sequence[Slot]) -> tuple[list[str], dict[str, str]]:
+        """The command line and what is added to the environment.
+
+        The agent hears ``{folder}/agent.in`` and speaks to ``{folder}/agent.out``, fifos which the process also
+        inherits, as ``{in}`` and ``{out}``. Its file system is ``{folder}/initrd``.
+        """
         raise NotImplementedError
 
     # -- life
 
     def boot(self, slots: Sequence[Slot]) -> None:
         """Start the guest. Raises TargetError: no compiler, no program."""
-        image = initramfs.packed(build.agent(), initramfs.ordered(self.kernel.modules))
-        words, environment = self.words_of(slots, "{channel}")
+        image = initramfs.packed(build.agent(), initramfs.ordered(self.kernel.modules, self.kind))
+        words, environment = self.words_of(slots)
         process = self._process = Process(words, environment)
-        ours, theirs = socket.socketpair()
+        theirs: list[int] = []
         try:
-            try:
-                (process.folder / "initrd").write_bytes(image)
-            except OSError as error:
-                raise TargetError(f"{process.folder} can't be written to: {error.strerror}") from None
-            process.start({"channel": theirs.fileno()})
-        except BaseException:
-            ours.close()
-            raise
+            (process.folder / "initrd").write_bytes(image)
+            hears, speaks = process.folder / "agent.in", process.folder / "agent.out"
+            for fifo in (hears, speaks):
+                os.mkfifo(fifo)
+            flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC  # open at both ends, so that nobody waits for the other
+            self._ends = os.open(hears, flags), os.open(speaks, flags)
+            with suppress(OSError):  # more than a user may have: then it waits sooner
+                fcntl.fcntl(self._ends[1], fcntl.F_SETPIPE_SZ, _ROOM)
+            theirs = [os.open(hears, os.O_RDONLY), os.open(speaks, os.O_WRONLY)]
+            process.start({"in": theirs[0], "out": theirs[1]})
+        except OSError as error:
+            raise TargetError(f"{process.folder} can't be written to: {error.strerror}") from None
         finally:
-            theirs.close()
-        ours.setblocking(False)
-        self._channel = ours
+            for end in theirs:
+                os.close(end)
         self.command = process.command
 
     def alive(self) -> str:
         """How the guest ended, if it did: what its kernel said last of itself, or the process."""
+        self._listen()
         if self._process is None or self._process.alive():
             return ""
         said = console.panic(self._console())
@@ -80,13 +90,13 @@ class Guest:
 
     def close(self) -> None:
         """End it, and its folder with it. Never raises."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
         if self._process is not None:
             self._process.end(0.0)
             self._process.close()
             self._process = None
+        for end in self._ends or ():
+            os.close(end)
+        self._ends = None
 
     # -- the agent
 
@@ -119,15 +129,15 @@ class Guest:
         return found
 
     def _say(self, line: str) -> None:
-        if self._channel is not None:
+        if self._ends is not None:
             with suppress(OSError):  # it ended: alive() says so
-                self._channel.sendall(line.encode() + b"\n")
+                os.write(self._ends[0], line.encode() + b"\n")
 
     def _listen(self) -> None:
-        if self._channel is None:
+        if self._ends is None:
             return
-        with suppress(OSError):  # nothing more for now, or nobody there
-            while data := self._channel.recv(_ROOM):
+        with suppress(OSError):  # nothing more for now
+            while data := os.read(self._ends[1], _ROOM):
                 self.heard.feed(data)
 
     # -- the kernel's own words

@@ -19,8 +19,8 @@ _TRAILER = "TRAILER!!!"
 _CONSOLE = (5, 1)  # device numbers of /dev/console
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _SUFFIX = re.compile(r"\.ko(\.xz|\.gz)?$")
-#: what the kinds of devices need that the agent knows; a kernel that has one of them built in has no such file
-MODULES = ("virtio_blk", "virtio_net", "virtio_rng", "virtio_console", "vmw_vsock_virtio_transport")
+#: what drives a class of devices; a kernel that has it built in has no such file
+MODULES = {"blk": "virtio_blk", "net": "virtio_net", "rng": "virtio_rng", "console": "virtio_console"}
 
 
 def entry(name: str, mode: int, data: bytes = b"", number: int = 0, device: tuple[int, int] = (0, 0)) -> bytes:
@@ -70,12 +70,11 @@ def unpacked(file: Path) -> bytes:
         raise TargetError(f"the module {file} can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def ordered(folder: Path, wanted: Sequence[str] = MODULES) -> list[tuple[str, bytes]]:
-    """Those of *wanted* that lie below *folder*, each behind what it needs: (name, bytes)."""
+def ordered(folder: Path, kind: str) -> list[tuple[str, bytes]]:
+    """The modules below *folder* that a class of devices needs, each behind what it needs itself: (name, bytes)."""
     files = {name_of(file): file for file in sorted(folder.rglob("*.ko*")) if _SUFFIX.search(file.name)}
     loaded: dict[str, bytes] = {}
-    for name in wanted:
-        _load(name, files, loaded)
+    _load(MODULES[kind], files, loaded)
     return list(loaded.items())
 
 

@@ -15,11 +15,11 @@ from fuzz.targets import TargetError
 from fuzz.targets.guests import kernels
 from fuzz.targets.guests.guest import APPEND, KINDS, Guest
 from fuzz.targets.guests.kernels import Kernel
-from fuzz.targets.guests.machine_uml import _ENTER, limits, options
+from fuzz.targets.guests.machine_uml import ENTER
+from fuzz.targets.guests.target import GuestTarget, options, target
 from fuzz.targets.process import first_line
 from fuzz.targets.served.kinds import load
 from fuzz.targets.served.machine import Slot
-from fuzz.targets.served.target import ServedTarget
 
 NAME = "qemu-guest"
 VARIABLE = "VQFUZZ_QEMU"
@@ -28,8 +28,12 @@ SIZE = 128  # of the virtqueues
 _MEMORY = "128M"
 _STARTING = 180.0  # seconds, on a busy machine without virtualization
 _FIRST = 4  # number of the first device on the bus
-#: of the kernel: no timer that a busy machine makes fail, nothing that costs time where nobody attacks it
-_APPEND = ("console=ttyS0", "vqfuzz_tty=/dev/ttyS1", "tsc=reliable", "no_timer_check", "nokaslr", "mitigations=off")
+#: of the kernel: no timer that a busy machine makes fail, and nothing that only costs time here: half of booting
+_APPEND = (
+    "console=ttyS0", "vqfuzz_tty=/dev/ttyS1", "tsc=reliable", "no_timer_check", "nokaslr", "mitigations=off",
+    "nr_cpus=1", "lsm=capability", "ipv6.disable=1", "init_on_alloc=0", "nowatchdog", "cryptomgr.notests",
+    "initcall_blacklist=load_system_certificate_list,scx_init",
+)  # fmt: skip
 _DEVICES = {"blk": "vhost-user-blk-pci,num-queues=1", "rng": "vhost-user-rng-pci", "net": "virtio-net-pci"}
 _TEST = "vhost-user-test-device-pci"
 
@@ -46,7 +50,7 @@ def generic() -> list[str]:
     usr = kernels.sid_usr()
     if not usr:
         raise TargetError(f"device=test needs QEMU 11: scripts/install-targets --sid, or set {VARIABLE}")
-    return [sys.executable, "-I", str(_ENTER), usr, f"/usr/bin/{PROGRAM}"]
+    return [sys.executable, "-I", str(ENTER), usr, f"/usr/bin/{PROGRAM}"]
 
 
 class QemuGuest(Guest):
@@ -58,14 +62,14 @@ class QemuGuest(Guest):
         super().__init__(kernel, kind)
         self.test = test
 
-    def words_of(self, slots: Sequence[Slot], channel: str) -> tuple[list[str], dict[str, str]]:
+    def words_of(self, slots: Sequence[Slot]) -> tuple[list[str], dict[str, str]]:
         """No firmware that looks for disks: the first who speaks to a device is the kernel."""
         words = [
             *(generic() if self.test else program()), "-accel", "tcg", "-cpu", "max", "-M", "q35,memory-backend=m",
             "-m", _MEMORY, "-object", f"memory-backend-memfd,id=m,size={_MEMORY},share=on", "-nodefaults",
             "-no-user-config", "-no-reboot", "-display", "none", "-bios", "qboot.rom",
             "-chardev", "file,id=console,path=/dev/stdout,append=on", "-serial", "chardev:console",
-            "-chardev", f"socket,id=agent,fd={channel}", "-serial", "chardev:agent",
+            "-chardev", "pipe,id=agent,path={folder}/agent", "-serial", "chardev:agent",
             "-kernel", str(self.kernel.image), "-initrd", "{folder}/initrd", "-append", " ".join((*_APPEND, *APPEND)),
         ]  # fmt: skip
         for number, slot in enumerate(slots):
@@ -94,7 +98,7 @@ def _switch(on: bool) -> str:
     return "on" if on else "off"
 
 
-def make(words: str) -> ServedTarget:
+def make(words: str) -> GuestTarget:
     """The target that ``qemu-guest:[KERNEL][,modules=DIR][,kind=KIND][,device=test]`` names. Raises TargetError."""
     named, chosen = options(words, ("modules", "kind", "device"))
     kernel = kernels.find(named, chosen.get("modules", ""))
@@ -104,13 +108,10 @@ def make(words: str) -> ServedTarget:
         raise TargetError(f"{NAME} has no device {chosen['device']!r}: test, or none for that of the class")
     if not test and kind not in _DEVICES:
         raise TargetError(f"QEMU has no vhost-user device of class {kind} but the generic one: add device=test")
-    return ServedTarget(
-        words, lambda: QemuGuest(kernel, kind, test), kind, limits(SIZE), most=32, starting=_STARTING,
-        facts=lambda: {
-            "kernel": kernel.version,
-            "image": str(kernel.image),
-            "version": first_line([*(generic() if test else program()), "--version"]),
-        },
+    facts = {"kernel": kernel.version, "image": str(kernel.image)}
+    return target(
+        words, kind, SIZE, _STARTING, lambda: QemuGuest(kernel, kind, test),
+        lambda: {**facts, "version": first_line([*(generic() if test else program()), "--version"])},
     )  # fmt: skip
 
 

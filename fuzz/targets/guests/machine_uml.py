@@ -12,16 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fuzz.program import Limits
 from fuzz.targets import TargetError
 from fuzz.targets.guests import kernels
 from fuzz.targets.guests.guest import APPEND, KINDS, Guest
+from fuzz.targets.guests.target import GuestTarget, options, target
 from fuzz.targets.served.machine import Slot
-from fuzz.targets.served.target import ServedTarget
 
 NAME = "uml"
 SIZE = 256  # of its virtqueues, whatever is asked for
-_ENTER = Path(__file__).parent / "enter.py"
+ENTER = Path(__file__).parent / "enter.py"
 _MEMORY = "64M"
 _GLIBC = (2, 38)  # that Debian's is linked against
 _STARTING = 60.0  # seconds, on a busy machine
@@ -47,55 +46,25 @@ class Uml(Guest):
 
     name = NAME
 
-    def words_of(self, slots: Sequence[Slot], channel: str) -> tuple[list[str], dict[str, str]]:
+    def words_of(self, slots: Sequence[Slot]) -> tuple[list[str], dict[str, str]]:
         """In namespaces of its own: it starts processes that don't end with it."""
-        line = f"fd:{channel},fd:{channel}"
         words = [
-            sys.executable, "-I", str(_ENTER), usr_for(self.kernel.image), str(self.kernel.image), f"mem={_MEMORY}",
-            "initrd={folder}/initrd", "uml_dir={folder}", "con=null", "con0=fd:0,fd:1", "ssl=null", f"ssl0={line}",
-            "vqfuzz_tty=/dev/ttyS0", *APPEND,
+            sys.executable, "-I", str(ENTER), usr_for(self.kernel.image), str(self.kernel.image), f"mem={_MEMORY}",
+            "initrd={folder}/initrd", "uml_dir={folder}", "con=null", "con0=fd:0,fd:1", "ssl=null",
+            "ssl0=fd:{in},fd:{out}", "vqfuzz_tty=/dev/ttyS0", *APPEND,
             *(f"virtio_uml.device={slot.socket}:{KINDS[slot.kind]}" for slot in slots),
         ]  # fmt: skip
         shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "{folder}"
         return words, {"TMPDIR": shared}  # its memory, which it shares with us, is a file there
 
 
-def limits(size: int) -> Limits:
-    """What may be drawn for a guest with queues of this size: we use its buffers, as it pleases."""
-    return Limits(
-        role="device",
-        features=0,
-        split_sizes=(size,),
-        packed_sizes=(size,),
-        actions=frozenset({"passive"}),
-        longest_element=1 << 16,
-        steps=60,
-    )
-
-
-def options(words: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """What stands before the first comma, and the options behind it. Raises TargetError."""
-    named, *rest = words.partition(":")[2].split(",")
-    found: dict[str, str] = {}
-    for one in rest:
-        name, _, value = one.partition("=")
-        if name not in known or not value:
-            raise TargetError(f"{words.partition(':')[0]} has no option {one!r}: {', '.join(known)}")
-        found[name] = value
-    if found.get("kind", "blk") not in KINDS:
-        raise TargetError(f"kind={found['kind']}: there are {', '.join(KINDS)}")
-    return named, found
-
-
-def make(words: str) -> ServedTarget:
+def make(words: str) -> GuestTarget:
     """The target that ``uml:[BINARY][,modules=DIR][,kind=KIND]`` names. Raises TargetError."""
     named, chosen = options(words, ("modules", "kind"))
     kernel = kernels.find_uml(named, chosen.get("modules", ""))
     kind = chosen.get("kind", "blk")
-    return ServedTarget(
-        words, lambda: Uml(kernel, kind), kind, limits(SIZE), most=32, starting=_STARTING,
-        facts=lambda: {"kernel": kernel.version, "image": str(kernel.image)},
-    )  # fmt: skip
+    facts = {"kernel": kernel.version, "image": str(kernel.image)}
+    return target(words, kind, SIZE, _STARTING, lambda: Uml(kernel, kind), lambda: facts)
 
 
 def available() -> str:

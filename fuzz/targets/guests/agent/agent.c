@@ -190,6 +190,7 @@ int main(void)
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     put("/sys/bus/virtio/drivers_autoprobe", "0"); // a driver comes when it is told to
     put("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+    put("/proc/sys/kernel/hung_task_timeout_secs", "10");
     load_modules();
     say_open(tty ? tty : "/dev/ttyS0");
     uname(&about);
