@@ -118,7 +118,7 @@ const char *work_console(struct device *device)
     uint64_t number = 0;
     int file;
 
-    if (!child_of(device->name, "", "vport", name, sizeof name))
+    if (!child_of(device->name, "/virtio-ports", "vport", name, sizeof name))
         snprintf(name, sizeof name, "hvc0"); // without MULTIPORT there is a console, and no port
     snprintf(path, sizeof path, "/dev/%s", name);
     file = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
