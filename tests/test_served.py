@@ -84,7 +84,7 @@ def test_entropy_tells_which_buffer_it_was_written_to() -> None:
     assert len(said) == 64
     assert said[12:16] == (crc32(said[:12]) & 0x7FFFFFFF).to_bytes(4, "little")
     assert [said[at : at + 12] for at in (0, 16)] == [bytes(8) + b"\3\0\0\0", b"\1" + bytes(7) + b"\3\0\0\0"]
-    assert len(rng.Device().fill(0, 3, b"", 64, 0)) == 1
+    assert [len(rng.Device().fill(0, 3, b"", room, 0)) for room in (64, 5)] == [16, 5]
 
 
 def packet(op: int, length: int = 0, room: int = 0, taken: int = 0) -> bytes:

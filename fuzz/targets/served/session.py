@@ -78,10 +78,7 @@ class ServedSession:
         machine, self._bench = self.host.running()
         self._machine = machine
         self._await(lambda: machine.state(self._slot) == OFF, "the machine does not come up")
-        device = self._bench.device(self._slot)
-        if device is not None:
-            device.mine = self.host.queue
-            device.honest.pop(self.host.queue, None)
+        self._bench.leave_to_program(self._slot, self.host.queue)
         machine.handed(self._slot)  # what another session's driver got
         machine.begin(self._slot)
         self._await(self._ready, "the driver sets up no virtqueue")
@@ -92,8 +89,6 @@ class ServedSession:
         assert self._bench is not None
         assert self._machine is not None
         device = self._bench.device(self._slot)
-        if device is not None:
-            device.mine = self.host.queue
         state = self._machine.state(self._slot)
         if state.startswith("failed"):
             raise Unsettled(f"the driver does not come up: {state}")
@@ -124,10 +119,12 @@ class ServedSession:
 
     def _device(self) -> Served:
         assert self._bench is not None
+        assert self._machine is not None
         device = self._bench.device(self._slot)
         if device is None or not device.ready(self.host.queue):
-            self._pump(_PAUSE * 10)  # a machine that dies hangs up first
-            raise Unsettled("the driver left its virtqueue in mid-life")
+            self._pump(_PAUSE * 10)  # a machine that dies hangs up first, and one that fails says so later
+            state = self._machine.state(self._slot)
+            raise Unsettled(f"the driver left its virtqueue in mid-life{f': {state}' * state.startswith('failed')}")
         return device
 
     def _place(self) -> None:
@@ -158,7 +155,10 @@ class ServedSession:
     def end(self, available: int, used: int) -> None:
         """Have the driver let go of the device; from these positions on its queue is served as others are."""
         assert self._machine is not None
-        self._device().hand_over(self.host.queue, (available, used))
+        assert self._bench is not None
+        device = self._device()
+        self._bench.leave_to_program(self._slot, None)
+        device.hand_over(self.host.queue, (available, used))
         self._machine.end(self._slot)
 
     def left(self) -> bool:
@@ -240,9 +240,7 @@ class ServedSession:
     def close(self) -> None:
         """Over: a machine whose driver did not let go of the device can't serve another program."""
         if self._bench is not None:
-            device = self._bench.device(self._slot)
-            if device is not None:
-                device.mine = None
+            self._bench.leave_to_program(self._slot, None)
         self.words()
         self.host.let_go(self._well, self._said)
         self._machine = self._bench = None

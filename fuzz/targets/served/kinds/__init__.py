@@ -73,6 +73,11 @@ def lines(number: int, length: int) -> bytes:
     return b"".join(line(place, number) for place in range(-(-length // MARK)))[:length]
 
 
+def whole(length: int | None, room: int) -> int:
+    """How many bytes of a stream to write: whole marks, so that each that follows is where one is looked for."""
+    return room if length is None or room < MARK else min(max(length, MARK), room) // MARK * MARK
+
+
 def clamp(length: int | None, least: int, room: int) -> int:
     """How many bytes to write: as wanted, but not less than *least*, nor more than there is room for."""
     return room if length is None else min(max(length, least), room)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 
-from fuzz.targets.served.kinds import MARK, clamp, lines
+from fuzz.targets.served.kinds import MARK, lines, whole
 
 RX, TX, CONTROL_RX, CONTROL_TX = 0, 1, 2, 3
 _MULTIPORT = 1 << 1
@@ -30,8 +30,8 @@ class Device:
         self.pending: deque[bytes] = deque()  # control messages for the driver
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
-        """Lines of text into a buffer of the port's receive queue, at least one byte."""
-        return lines(number, clamp(length, 1, room)) if queue == RX and room else b""
+        """Lines of text into a buffer of the port's receive queue."""
+        return lines(number, whole(length, room)) if queue == RX and room else b""
 
     def answer(self, queue: int, number: int, readable: bytes, room: int) -> bytes | None:
         """Take what is said, and answer control messages; text is not sent by itself."""
