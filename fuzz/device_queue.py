@@ -201,6 +201,7 @@ class DeviceQueue:
             taken = [self.fetched.popleft() for _ in range(count)]
             if step.order == "reversed" and not in_order:
                 taken.reverse()
+        packed = isinstance(self.ring, packed_rings.DeviceRing)
         if isinstance(self.ring, packed_rings.DeviceRing):
             self.ring.junk = spec.DESC_F_NEXT if step.junk else 0
         if in_order and not step.singly:
@@ -208,7 +209,7 @@ class DeviceQueue:
         else:
             for number, chain in taken:
                 self.ring.use([chain], self.write(number, chain, step.length), step.singly)
-                if step.singly:  # else nothing is published yet, and the driver's words may still change before it is
+                if step.singly or packed:  # else nothing is published, and the driver's words may change before it is
                     self._decide()
             if not step.singly:
                 self.ring.publish()

@@ -42,6 +42,10 @@ class Served(Backend):
 
     # -- rings
 
+    def may_run(self, ring: Vring) -> bool:
+        """Whether a ring is started and enabled. QEMU's generic devices take STATUS, and never say DRIVER_OK."""
+        return ring.started and ring.enabled
+
     def ready(self, number: int) -> bool:
         """Whether a ring is live."""
         ring = self.rings[number]
