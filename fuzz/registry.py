@@ -196,8 +196,8 @@ def known() -> Iterator[Known]:
                 "as in qemu-guest:7.3; VQFUZZ_QEMU names another QEMU", "driver", lacks_guest())  # fmt: skip
     from fuzz.targets.served.libblkio import missing as lacks
 
-    yield Known(_BLKIO, "libblkio's driver of disks in a program of ours, compiled here; VQFUZZ_LIBBLKIO names a folder "
-                "that has the library and its header", "driver", lacks())  # fmt: skip
+    yield Known(_BLKIO, "libblkio's driver of disks in a program of ours, compiled here; VQFUZZ_LIBBLKIO names a "
+                "folder that has the library and its header", "driver", lacks())  # fmt: skip
     yield Known("linux-ring:SRC", "Linux's virtio_ring.c, compiled here from a tree, a tarball or an installed version "
                 "(scripts/install-targets --linux-sources); also SRC,build=sanitized", "driver")  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")

@@ -58,7 +58,9 @@ def _installed() -> Library | None:
     found = []
     for words in (["--cflags", "--libs"], ["--modversion"]):
         try:
-            done = subprocess.run(["pkg-config", *words, "blkio"], capture_output=True, text=True, timeout=10, check=False)
+            done = subprocess.run(
+                ["pkg-config", *words, "blkio"], capture_output=True, text=True, timeout=10, check=False
+            )
         except (OSError, subprocess.SubprocessError):
             return None
         if done.returncode:
