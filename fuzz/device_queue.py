@@ -15,12 +15,13 @@ from typing import Union
 from fuzz.program import Suppress, Use
 from fuzz.regarding import found
 from fuzz.targets.driver import DriverQueue
+from fuzz.targets.extents import scatter
 from oracles import exposed, packed_rings, spec, split_rings
 from oracles.driver_oracle import DriverQueueOracle
 from oracles.exposing import Follower
 from oracles.mirror import Mirror
 from oracles.split_rings import Chain
-from oracles.trace import Called, Extent, Looked, Observation, Resetting, Started, Stored
+from oracles.trace import Called, Extent, Filled, Looked, Observation, Resetting, Started, Stored
 
 Ring = Union[split_rings.DeviceRing, packed_rings.DeviceRing]
 Filling = Callable[[int, Sequence[Extent], int, "int | None"], bytes]
@@ -50,6 +51,8 @@ class DeviceQueue:
         self.words = session.memory.cast("H")
         #: says what is written into a buffer, where we are of some class
         self.fill: Filling | None = getattr(session, "fill", None)
+        #: the pieces of that, which the upper half may be handed each by itself
+        self.traces: Callable[[bytes], list[bytes]] | None = getattr(session, "traces", None)
         #: what each device-writable part begins with, and how much is written at least, where we are of some class
         self.prefix = bytes(getattr(session, "prefix", b""))
         self.least = int(getattr(session, "least", 0))
@@ -61,6 +64,7 @@ class DeviceQueue:
         self.wrote: dict[int, int] = {}  # serial number to bytes written
         self.waiting: deque[int] = deque()  # tokens of buffers that were not seen exposed yet
         self.ids: dict[int, int] = {}  # tokens to heads or buffer ids
+        self.rooms: dict[int, tuple[Extent, ...]] = {}  # where the device-writable elements of a token's buffer lie
         self.count = 0  # buffers fetched over the whole run
         self.due = False  # a notification was asked for and not sent
         self.woken = False  # a notification came since the driver said that nothing is there
@@ -196,12 +200,10 @@ class DeviceQueue:
             head = self.prefix + number.to_bytes(8, "little")[: self.stamp]
             data = (head + bytes([1 + number % 127]) * written)[:written]
         self.wrote[number] = written
-        done = 0
-        for address, size in chain.writable:
-            part, at = min(size, written - done), address - self.session.address
-            if part and 0 <= at <= len(self.memory) - part:
-                self.memory[at : at + part] = data[done : done + part]
-            done += part
+        scatter(self.memory, self.session.address, chain.writable, data)
+        pieces = self.traces(data) if self.traces is not None else [] if self.live else [data]
+        if any(pieces):
+            self.feed(Filled(chain.id, b"".join(piece[:16].ljust(16, b"\0") for piece in pieces)))
         return written
 
     def use(self, step: Use) -> None:
@@ -219,6 +221,7 @@ class DeviceQueue:
                 taken.reverse()
         if self.given is not None:
             self.given([(number, chain.id) for number, chain in taken])
+        packed = isinstance(self.ring, packed_rings.DeviceRing)
         if isinstance(self.ring, packed_rings.DeviceRing):
             self.ring.junk = spec.DESC_F_NEXT if step.junk else 0
         if in_order and not step.singly:
@@ -226,7 +229,7 @@ class DeviceQueue:
         else:
             for number, chain in taken:
                 self.ring.use([chain], self.write(number, chain, step.length), step.singly)
-                if step.singly:  # else nothing is published yet, and the driver's words may still change before it is
+                if step.singly or packed:  # else nothing is published, and the driver's words may change before it is
                     self._decide()
             if not step.singly:
                 self.ring.publish()

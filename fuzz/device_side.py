@@ -30,15 +30,16 @@ from fuzz.program import (
     Suppress,
     Use,
 )
-from fuzz.settling import finish, leave, settle
+from fuzz.settling import finish, hear, leave, settle
 from fuzz.status import counted
 from fuzz.targets import TargetDied, TargetError, TargetHung
 from fuzz.targets.driver import DriverQueue, DriverSession, SeveralQueues, Unsettled
+from fuzz.targets.extents import gather
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
 from oracles.oracle import Oracle
-from oracles.trace import Answered, Asked, Idle, Notified, Observation, Resetting, Returned, Scanned
+from oracles.trace import Answered, Asked, Delivered, Idle, Notified, Observation, Resetting, Returned, Scanned
 
 PATIENCE = 2.0
 """Seconds after which it is undecided whether a driver that runs by itself exposes something; patient: ten times."""
@@ -164,7 +165,8 @@ class Device:
     def execute(self) -> None:
         """Set up, run every step, and send what is due."""
         self._start("init", [queue.size for queue in self.program.queues])
-        settle(self.session, self.queues[0], lambda: self._called(self.queues[0]))
+        first = self.queues[0]
+        settle(self.session, first, lambda: self._called(first), first.feed)
         for step in self.program.steps:
             self._begin()
             self.outcome.reached += 1
@@ -208,6 +210,8 @@ class Device:
         marks.append(len(self.outcome.trace))
         if self.begun is not None:
             self.begun(len(marks))
+        if not self.hostile:
+            hear(self.session, self.queues[0].feed)
 
     def _start(self, cause: str, sizes: Sequence[int]) -> None:
         if len(sizes) == 1:
@@ -227,6 +231,7 @@ class Device:
             queue.feed(Answered("refused", len(step.readable) + len(step.writable)))
         else:
             queue.waiting.append(token)
+            queue.rooms[token] = queue.session.elements(token)[len(step.readable) :]
         self._look(queue)
 
     def _look(self, queue: DeviceQueue, waited: bool = False) -> None:
@@ -252,6 +257,10 @@ class Device:
                 break
             token, length = got
             queue.feed(Returned(queue.ids.pop(token, UNKNOWN), length))
+            room = queue.rooms.pop(token, ())
+            data = b"" if self.hostile else gather(queue.session.memory, 0, room, min(length, 16))
+            if data:
+                queue.feed(Delivered(data, last=True))
         self._look(queue)
 
     def _callbacks(self, queue: DeviceQueue, step: Step) -> None:

@@ -16,6 +16,7 @@ from fuzz.looking import Undecided
 from fuzz.program import Use
 from fuzz.targets.driver import DriverSession
 from oracles import packed_rings
+from oracles.trace import Delivered, Observation
 
 SETTLING = 20.0
 """Seconds for which it is waited until a driver works, and at the end until it has let go."""
@@ -27,6 +28,10 @@ class Settles(Protocol):
 
     def settled(self) -> bool:
         """Whether the driver's upper half works."""
+        ...
+
+    def handed(self) -> list[tuple[bytes, bytes]]:
+        """What its upper half got since the last call: first bytes of each piece, and what they begin with if right."""
         ...
 
     def end(self, available: int, used: int) -> None:
@@ -43,7 +48,16 @@ def settles(session: DriverSession) -> Settles | None:
     return cast("Settles", session) if hasattr(session, "settled") else None
 
 
-def settle(session: DriverSession, queue: DeviceQueue, call: Callable[[], None]) -> None:
+def hear(session: DriverSession, feed: Callable[[Observation], None]) -> None:
+    """Tell what the driver's upper half got."""
+    one = settles(session)
+    for data, wanted in one.handed() if one is not None else ():
+        feed(Delivered(data, wanted))
+
+
+def settle(
+    session: DriverSession, queue: DeviceQueue, call: Callable[[], None], feed: Callable[[Observation], None]
+) -> None:
     """Use one buffer after another until the driver works. *call*: notifies it, if that is due. Raises Undecided."""
     one = settles(session)
     if one is None:
@@ -51,6 +65,7 @@ def settle(session: DriverSession, queue: DeviceQueue, call: Callable[[], None])
     deadline = time.monotonic() + SETTLING
     while not one.settled():
         queue.look()
+        hear(session, feed)
         if queue.follower.outstanding:
             queue.use(Use())
             call()

@@ -149,6 +149,29 @@ class Returned(NamedTuple):
     length: int
 
 
+class Filled(NamedTuple):
+    """The device wrote to the outstanding buffer with this head or buffer id, before it uses it.
+
+    *data*: of each piece that the driver's upper half may be handed by itself, the first 16 bytes, short ones with
+    zeros behind them.
+    """
+
+    id: int
+    data: bytes
+
+
+class Delivered(NamedTuple):
+    """The driver's upper half got data: its first 16 bytes, or all if it is less.
+
+    *wanted*: what it must begin with, if it is what the request asked for. *last*: it came in the buffer that was
+    handed up last; else nobody says in which.
+    """
+
+    data: bytes
+    wanted: bytes = b""
+    last: bool = False
+
+
 class Asked(NamedTuple):
     """The driver's upper half was asked to expose a buffer with elements of these lengths; what shows of it follows."""
 

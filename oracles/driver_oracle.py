@@ -22,8 +22,10 @@ from oracles.trace import (
     Answered,
     Asked,
     Called,
+    Delivered,
     Entry,
     Exposed,
+    Filled,
     Idle,
     Looked,
     Notified,
@@ -38,7 +40,7 @@ from oracles.trace import (
 )
 
 _PASSING = frozenset(
-    {"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun", "refused", "overlooked"}
+    {"word", "unnotified", "unwanted", "returned", "beside", "foreign", "begun", "refused", "overlooked", "delivered"}
 )
 """Moments after which a ring can be followed further, though the rule that names them was dropped."""
 
@@ -87,6 +89,8 @@ class DriverQueueOracle:
             Called: follower.called,
             Idle: follower.rested,
             Returned: follower.handed_up,
+            Filled: follower.filled,
+            Delivered: follower.delivered,
             Allowed: follower.allowed,
             Notified: follower.notified,
             SawDescriptor if packed_layout else SawUsed: follower.saw,

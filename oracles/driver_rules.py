@@ -184,6 +184,19 @@ def _other_length(one: Situation) -> str | None:
     return _mismatch(one)
 
 
+@rule("VQ-DRV-DATA", "delivered")
+def _other_data(one: Situation) -> str:
+    got = f"the driver's upper half was handed data that begins with {one.data.hex()}"
+    if one.what == "another" and one.chain is not None:
+        right = one.chain.filled[0][: len(one.data)].hex()
+        return f"{got} in buffer {one.chain.buffer.id}, to which the device wrote what begins with {right}"
+    if one.what == "other":
+        return f"{got}, which is not what the request asked for"
+    if one.what == "early":
+        return f"{got}: the device wrote that to a buffer that it has not returned"
+    return f"{got}: no buffer that the device returned has that, but such as were handed up already"
+
+
 @rule("VQ-DRV-ROOM", "refused")
 def _no_room(one: Situation) -> str | None:
     return (

@@ -218,7 +218,7 @@ class Follower(UpperHalf):
             chain = self.outstanding.pop(buffer.id)
             self.tables.pop(chain.table[0], None)
             self.free(chain)
-            self.handed.append(chain)
+            self.came_back(chain)
         reader.done.clear()
 
     def free(self, chain: Chain) -> None:

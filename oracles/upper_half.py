@@ -6,11 +6,11 @@ Knows neither layout nor rule.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from oracles import spec
 from oracles.exposed import Chain, Found, Situation
-from oracles.trace import Answered, Asked, Called, Idle, Returned, Started, Supplied
+from oracles.trace import Answered, Asked, Called, Delivered, Filled, Idle, Returned, Started, Supplied
 
 
 class UpperHalf:
@@ -23,6 +23,8 @@ class UpperHalf:
         self.words = (0, 0)  # the device's event suppression: flags, event
         self.outstanding: dict[int, Chain] = {}
         self.handed: deque[Chain] = deque()  # returned by the device, not yet handed up by the driver
+        self.handed_last: Chain | None = None
+        self.pieces: Counter[bytes] = Counter()  # of what the device wrote to buffers that it returned: not handed up
         self.intended: deque[Supplied] = deque()
         self.slots_held = self.most_held = 0  # descriptors that the driver has in use, and the most that it ever had
         self.slots_for: dict[int, int] = {}  # elements of a buffer to the most descriptors that it took
@@ -84,10 +86,12 @@ class UpperHalf:
     def handed_up(self, told: Returned) -> Found:
         """The driver handed up a buffer: whether it is another than the device returned, or its length is."""
         self.asleep = False
+        self.handed_last = None
         chain = self.handed.popleft() if self.handed else None
         if chain is not None and not self.in_order and chain.buffer.id != told.id:
             chain = self._elsewhere_in_line(chain, told.id)
         if chain is not None:
+            self.handed_last = chain
             if chain.intended is not None:
                 self.slots_held -= len(chain.slots)
             buffer = chain.buffer
@@ -97,6 +101,38 @@ class UpperHalf:
         one = self.situation("returned")
         one.chain, one.returned = chain, told
         return [one]
+
+    def filled(self, seen: Filled) -> None:
+        """The device wrote to a buffer that it has not returned yet."""
+        chain = self.outstanding.get(seen.id)
+        if chain is not None:
+            chain.filled = tuple(seen.data[at : at + 16].ljust(16, b"\0") for at in range(0, len(seen.data), 16))
+
+    def came_back(self, chain: Chain) -> None:
+        """The device returned *chain*."""
+        self.handed.append(chain)
+        self.pieces.update(chain.filled)
+
+    def delivered(self, seen: Delivered) -> Found:
+        """The upper half got data: whether that is what the device wrote to a buffer that came back, and not twice."""
+        data, last = seen.data[:16], self.handed_last
+        one = self.situation("delivered")
+        one.data, one.chain = data, last if seen.last else None
+        if seen.last:
+            if last is None or not last.filled or last.filled[0].startswith(data):
+                return None
+            one.what = "another"
+            return [one]
+        piece = data.ljust(16, b"\0")
+        one.what = "other" if not data.startswith(seen.wanted) else "early" if self._written(piece) else "unknown"
+        if self.pieces[piece] > 0 and data.startswith(seen.wanted):
+            self.pieces[piece] -= 1
+            return None
+        return [one]
+
+    def _written(self, piece: bytes) -> bool:
+        """Whether it was written to a buffer that is outstanding."""
+        return any(piece in chain.filled for chain in self.outstanding.values())
 
     def _elsewhere_in_line(self, first: Chain, id_: int) -> Chain | None:
         """Without IN_ORDER a driver may hand up in any order what came back: the chain with this id, if it did."""

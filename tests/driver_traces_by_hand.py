@@ -8,7 +8,9 @@ from oracles.trace import (
     Answered,
     Asked,
     Called,
+    Delivered,
     Exposed,
+    Filled,
     Idle,
     Looked,
     Notified,
@@ -117,6 +119,8 @@ def batch(*, skipped: bytes = b"") -> Trace:
 
 FILLED: Trace = [Asked((), (8,)), *one(), Asked((), (8,)), *one(1, 1)]
 REFUSED: Trace = [Asked((), (8,)), Answered("refused", 1)]
+DATA: Trace = [Filled(0, b"eight by".ljust(16, b"\0"))]
+USED_8: Trace = [element(0, 0, 8), idx(1)]
 USED_UP: Trace = [*lists(p(0), p(1, id=1), p(2, id=2)), *desc(0, 0), *desc(1, 1), *desc(2, 2)]
 SILENT: Trace = [Stored(DEVICE, b"\1\0")]
 DISABLED: Trace = [Stored(DEVICE + 2, b"\1\0")]
@@ -252,6 +256,16 @@ CASES: list[tuple[str, Trace, Trace]] = [
      [*split(), *one(), Answered("quiet"), element(0, 0), idx(1), Called(), Idle(True)]),
     ("VQ-DRV-WAKE", [*split(), *one(), Answered("delayed"), element(0, 0), idx(1), Idle(True)],
      [*split(), *one(), *one(1, 1), Answered("delayed"), element(0, 0), idx(1), Idle(True)]),
+    ("VQ-DRV-DATA", [*split(), *one(), *DATA, *USED_8, Returned(0, 8), Delivered(b"eightbyt", last=True)],
+     [*split(), *one(), *DATA, *USED_8, Returned(0, 8), Delivered(b"eight by", last=True)]),
+    ("VQ-DRV-DATA", [*packed(), *lists(p(0)), *DATA, *desc(0, 0, 8), Delivered(b"eight")],
+     [*packed(), *lists(p(0)), *DATA, *desc(0, 0, 8), Delivered(b"eight by", b"eight")]),
+    ("VQ-DRV-DATA", [*split(), *one(), *DATA, Delivered(b"eight by"), *USED_8],
+     [*split(), *one(), *DATA, *USED_8, Delivered(b"eight by")]),
+    ("VQ-DRV-DATA", [*split(), *one(), *DATA, *USED_8, Delivered(b"eight by"), Delivered(b"eight by")],
+     [*split(), *one(), *DATA, *USED_8, Delivered(b"eight by"), Returned(0, 8)]),
+    ("VQ-DRV-DATA", [*split(), *one(), *DATA, *USED_8, Delivered(b"eight by", b"nine")],
+     [*split(), *one(), *DATA, *USED_8, Delivered(b"eight by", b"eigh")]),
     ("VQ-DRV-ROOM", [*split(), *FILLED, element(0, 0, 8), idx(1), Returned(0, 8), *REFUSED],
      [*split(), *FILLED, element(0, 0, 8), idx(1), *REFUSED]),
     ("INO-SKIP-LEN", [*batch(), Returned(0, 6)], [*batch(), Returned(0, 8)]),

@@ -51,5 +51,7 @@ def planted() -> Sequence[TargetFault]:
         TargetFault("a43", "VQ-DRV-WAKE", "split"),
         TargetFault("early", "VQ-DRV-HANDED", "split"),
         TargetFault("length", "VQ-DRV-LENGTH", "packed"),
+        TargetFault("beside", "VQ-DRV-DATA", "packed"),
+        TargetFault("beside", "VQ-DRV-DATA", "split"),
         TargetFault("a36", "VQ-DRV-ROOM", "split"),
     ]

@@ -101,8 +101,10 @@ class Guest:
     # -- the agent
 
     def begin(self, slot: int) -> None:
-        """Bind the device's driver, then keep it busy."""
-        self.heard.devices[slot].state = STARTING
+        """Bind the device's driver, then keep it busy. What a life before this one handed up is forgotten."""
+        self._listen()
+        device = self.heard.devices[slot]
+        device.state, device.features, device.handed = STARTING, 0, []
         self._say(f"begin {slot}")
 
     def end(self, slot: int) -> None:

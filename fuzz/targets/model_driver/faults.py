@@ -98,6 +98,14 @@ def _if_it_names_one(upper: Upper) -> tuple[Held, int] | None:
     return Upper.next_named(upper) if upper.element()[0] in upper.held else None
 
 
+def _beside(upper: Upper, held: Held, readable: int, table: Extent | None, address: int) -> None:
+    """What the device shall write is behind the place where we look for it."""
+    elements = held.elements
+    held.elements = [*elements[:readable], *((at + 16, length) for at, length in elements[readable:])]
+    Upper.add(upper, held, readable, table, address)
+    held.elements = elements
+
+
 # -- resets ----------------------------------------------------------------------------------------------
 
 
@@ -233,6 +241,7 @@ plant("early", "takes back whatever a used element says, looking neither at idx 
       ("VQ-DRV-HANDED",), in_order=OFF, pending=_whatever_stands_there, next_named=_if_it_names_one)  # fmt: skip
 plant("length", "packed: hands up a byte more than the device wrote", ("VQ-DRV-LENGTH",), PACKED,
       element=_a_byte_more)  # fmt: skip
+plant("beside", "the descriptor of a device-writable element names memory behind it", ("VQ-DRV-DATA",), add=_beside)
 plant("a37", "split, in order: descriptors come from a stack of free ones", ("INO-S-DESC-SEQ",), SPLIT, ON,
       release=_stacked)  # fmt: skip
 FAULTS["a37"].kinds[0].kind = _Stack

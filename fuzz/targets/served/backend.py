@@ -42,6 +42,10 @@ class Served(Backend):
 
     # -- rings
 
+    def may_run(self, ring: Vring) -> bool:
+        """Whether a ring is started and enabled. QEMU's generic devices take STATUS, and never say DRIVER_OK."""
+        return ring.started and ring.enabled
+
     def ready(self, number: int) -> bool:
         """Whether a ring is live."""
         ring = self.rings[number]
@@ -174,6 +178,8 @@ class Served(Backend):
             raise Refused
         if not vu.U64.unpack_from(payload)[0] & 0xFF:
             self.honest.clear()
+            for ring in self.rings:
+                ring.forget()
         super().set_status(payload, descriptors)
 
     def set_config(self, payload: bytes, descriptors: list[int]) -> None:

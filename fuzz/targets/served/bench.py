@@ -34,6 +34,7 @@ class Bench:
         self._ring_features = ring_features
         self.slots = [Slot(f"{self._folder}/{number}", *one) for number, one in enumerate(slots)]
         self.devices: list[Served | None] = [None] * len(self.slots)
+        self._served: list[int | None] = [None] * len(self.slots)  # of each, the queue that a program serves
         self._listeners = [self._listen(slot.socket) for slot in self.slots]
 
     @staticmethod
@@ -48,6 +49,15 @@ class Bench:
         """The connection of a slot, if there is one."""
         one = self.devices[number]
         return one if one is not None and one.open else None
+
+    def leave_to_program(self, number: int, queue: int | None) -> None:
+        """From now on a program serves that queue of a slot, also on a connection that is still to come; None: none."""
+        self._served[number] = queue
+        device = self.device(number)
+        if device is not None:
+            device.mine = queue
+            if queue is not None:
+                device.honest.pop(queue, None)
 
     def pump(self, seconds: float = 0.0) -> None:
         """Deal with all that is there, waiting up to so long for something."""
@@ -80,8 +90,8 @@ class Bench:
         features |= spec.IN_ORDER if slot.in_order else 0
         connection.setblocking(True)
         device = self.devices[number] = Served(connection, self._make(slot.kind), features)
+        device.mine = self._served[number]
         if before is not None:
-            device.mine = before.mine
             before.close()
 
     def close(self) -> None:

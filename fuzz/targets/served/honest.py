@@ -6,38 +6,18 @@ Knows rings and what a class answers. Must not know messages or programs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from threading import Lock
 
+from fuzz.targets.extents import gather, scatter
 from fuzz.targets.served.kinds import READ, Kind
 from oracles import packed_rings, spec, split_rings
 from oracles.split_rings import Chain
-from oracles.trace import Extent
 
 Ring = split_rings.DeviceRing | packed_rings.DeviceRing
 _APART = 1 << 31  # serial numbers begin there: a program's own begin at 0
 FENCE = Lock()
 """Taken and let go, it orders a store before the loads behind it, which neither x86 nor Python does otherwise."""
-
-
-def gather(memory: memoryview, address: int, extents: Sequence[Extent], most: int = READ) -> bytes:
-    """The first bytes of what lies there, up to *most*; what is outside of memory is left out."""
-    data = b""
-    for where, size in extents:
-        at, part = where - address, min(size, most - len(data))
-        if part > 0 and 0 <= at <= len(memory) - part:
-            data += memory[at : at + part].tobytes()
-    return data
-
-
-def scatter(memory: memoryview, address: int, extents: Sequence[Extent], data: bytes) -> None:
-    """Write *data* there; what is outside of memory is left out."""
-    done = 0
-    for where, size in extents:
-        at, part = where - address, min(size, len(data) - done)
-        if part and 0 <= at <= len(memory) - part:
-            memory[at : at + part] = data[done : done + part]
-        done += part
 
 
 class HonestQueue:
@@ -85,7 +65,7 @@ class HonestQueue:
         while self.kept:
             chain = self.kept[0]
             room = sum(size for _, size in chain.writable)
-            readable = gather(self.memory, self.address, chain.readable)
+            readable = gather(self.memory, self.address, chain.readable, READ)
             data = self.kind.answer(self.queue, self.count, readable, room)
             if data is None:
                 break

@@ -25,7 +25,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What a driver's upper half got back of one request."""
+    """What a driver's upper half got back of one request; of a stream (console, rng, vsock), 16 bytes of it are one."""
 
     tag: int  # which: of blk the sector, else a running number
     result: int  # bytes, or -errno

@@ -12,10 +12,11 @@ from typing import Literal, Protocol
 
 from fuzz.targets import QueueConfig, TargetDied, TargetHung
 from fuzz.targets.driver import Unsettled
+from fuzz.targets.extents import gather
 from fuzz.targets.served.backend import Served
 from fuzz.targets.served.bench import Bench
-from fuzz.targets.served.honest import gather
-from fuzz.targets.served.machine import OFF, WORKING, Handed, Machine
+from fuzz.targets.served.kinds import READ
+from fuzz.targets.served.machine import OFF, WORKING, Machine
 from oracles import spec
 from oracles.trace import Extent
 
@@ -77,10 +78,8 @@ class ServedSession:
         machine, self._bench = self.host.running()
         self._machine = machine
         self._await(lambda: machine.state(self._slot) == OFF, "the machine does not come up")
-        device = self._bench.device(self._slot)
-        if device is not None:
-            device.mine = self.host.queue
-            device.honest.pop(self.host.queue, None)
+        self._bench.leave_to_program(self._slot, self.host.queue)
+        machine.handed(self._slot)  # what another session's driver got
         machine.begin(self._slot)
         self._await(self._ready, "the driver sets up no virtqueue")
         self._place()
@@ -90,8 +89,6 @@ class ServedSession:
         assert self._bench is not None
         assert self._machine is not None
         device = self._bench.device(self._slot)
-        if device is not None:
-            device.mine = self.host.queue
         state = self._machine.state(self._slot)
         if state.startswith("failed"):
             raise Unsettled(f"the driver does not come up: {state}")
@@ -122,10 +119,12 @@ class ServedSession:
 
     def _device(self) -> Served:
         assert self._bench is not None
+        assert self._machine is not None
         device = self._bench.device(self._slot)
         if device is None or not device.ready(self.host.queue):
-            self._pump(_PAUSE * 10)  # a machine that dies hangs up first
-            raise Unsettled("the driver left its virtqueue in mid-life")
+            self._pump(_PAUSE * 10)  # a machine that dies hangs up first, and one that fails says so later
+            state = self._machine.state(self._slot)
+            raise Unsettled(f"the driver left its virtqueue in mid-life{f': {state}' * state.startswith('failed')}")
         return device
 
     def _place(self) -> None:
@@ -156,7 +155,10 @@ class ServedSession:
     def end(self, available: int, used: int) -> None:
         """Have the driver let go of the device; from these positions on its queue is served as others are."""
         assert self._machine is not None
-        self._device().hand_over(self.host.queue, (available, used))
+        assert self._bench is not None
+        device = self._device()
+        self._bench.leave_to_program(self._slot, None)
+        device.hand_over(self.host.queue, (available, used))
         self._machine.end(self._slot)
 
     def left(self) -> bool:
@@ -173,7 +175,7 @@ class ServedSession:
 
     def fill(self, number: int, readable: Sequence[Extent], room: int, length: int | None) -> bytes:
         """What is written into a buffer with these device-readable elements, and room for so many bytes."""
-        data = gather(self.memory, self.address, readable)
+        data = gather(self.memory, self.address, readable, READ)
         device = self._device()
         written = device.kind.fill(self.host.queue, number, data, room, length)
         device.others(self.host.queue)
@@ -183,9 +185,14 @@ class ServedSession:
         """The pieces of what was written that the upper half may get, each by its first 16 bytes."""
         return self._device().kind.traces(self.host.queue, data)
 
-    def handed(self) -> list[Handed]:
-        """What the upper half got since the last call."""
-        return self._machine.handed(self._slot) if self._machine is not None else []
+    def handed(self) -> list[tuple[bytes, bytes]]:
+        """What the upper half got since the last call: of each read its first bytes, and what they must begin with."""
+        assert self._machine is not None
+        kind = self._device().kind
+        found = self._machine.handed(self._slot)
+        if self.host.queue not in kind.gives:
+            return []  # what it got, others gave it
+        return [(one.check, kind.wanted(self.host.queue, one.tag)) for one in found if one.check and one.result > 0]
 
     # -- what nobody can ask of it
 
@@ -235,9 +242,7 @@ class ServedSession:
     def close(self) -> None:
         """Over: a machine whose driver did not let go of the device can't serve another program."""
         if self._bench is not None:
-            device = self._bench.device(self._slot)
-            if device is not None:
-                device.mine = None
+            self._bench.leave_to_program(self._slot, None)
         self.words()
         self.host.let_go(self._well, self._said)
         self._machine = self._bench = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fuzz.program import Limits
-from fuzz.targets import Offer, TargetError
+from fuzz.targets import Offer, TargetDied, TargetError
 from fuzz.targets.driver import Unsettled
 from fuzz.targets.served.backend import RING_FEATURES
 from fuzz.targets.served.bench import Bench
@@ -100,8 +100,8 @@ class ServedTarget:
         try:
             accepted = session.start(wanted, 0)
             size = session.queue.size
-        except Unsettled as unsettled:
-            raise TargetError(str(unsettled)) from None
+        except (TargetDied, Unsettled) as failed:
+            raise TargetError(str(failed)) from None
         finally:
             session.close()
         details = (("queue", f"{self.queue} of {self.kind}, with {size} entries"), *self._facts().items())

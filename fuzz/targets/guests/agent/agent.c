@@ -1,7 +1,7 @@
 // The agent: all that runs in a guest. Process 1 listens to the host; a worker for each device binds its driver, keeps
 // it busy and unbinds it, so that one that hangs stops no other.
 //
-// The host says   begin SLOT | end SLOT | off
+// The host says   begin SLOT | end SLOT | blocked | off
 // and hears       device SLOT NAME KIND   for each device, then   ready RELEASE
 //                 state SLOT starting | working | ending | off       features SLOT HEX, after the binding
 //                 failed SLOT WHY           h SLOT TAG RESULT BYTES   what came back of one request (TAG and BYTES: hex)
@@ -135,6 +135,8 @@ static void obey(const char *line)
 
     if (!strcmp(line, "off"))
         off();
+    else if (!strcmp(line, "blocked")) // the kernel says on its console which tasks hang, and where
+        put("/proc/sysrq-trigger", "w");
     else if (sscanf(line, "begin %d", &slot) == 1 && slot >= 0 && slot < count)
         begin(slot);
     else if (sscanf(line, "end %d", &slot) == 1 && slot >= 0 && slot < count)
@@ -190,6 +192,7 @@ int main(void)
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     put("/sys/bus/virtio/drivers_autoprobe", "0"); // a driver comes when it is told to
     put("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+    put("/proc/sys/kernel/sysrq", "1");
     put("/proc/sys/kernel/hung_task_timeout_secs", "10");
     load_modules();
     say_open(tty ? tty : "/dev/ttyS0");

@@ -116,12 +116,16 @@ const char *work_console(struct device *device)
     char name[64], path[128];
     struct termios how;
     uint64_t number = 0;
-    int file;
+    int file, tries = 2000;
 
-    if (!child_of(device->name, "", "vport", name, sizeof name))
-        snprintf(name, sizeof name, "hvc0"); // without MULTIPORT there is a console, and no port
-    snprintf(path, sizeof path, "/dev/%s", name);
-    file = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    do { // the device is asked for its ports only after the binding
+        if (stopped(device, -1, 5) & 1)
+            return NULL;
+        snprintf(path, sizeof path, "/dev/hvc0");
+        if (child_of(device->name, "/virtio-ports", "vport", name, sizeof name))
+            snprintf(path, sizeof path, "/dev/%s", name);
+        file = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    } while (file < 0 && tries--);
     if (file < 0)
         return "its console can't be opened";
     if (tcgetattr(file, &how) == 0) {

@@ -28,6 +28,7 @@ class Kind(Protocol):
     features: int  # bits of the class that are offered
     config: bytes
     about: tuple[int, ...]  # queues that a program may be about, the usual one first
+    gives: tuple[int, ...]  # those of them whose data the driver's upper half is handed
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
         """What is written into the buffer with serial *number*, which is used now: at most *room* bytes.
@@ -42,6 +43,10 @@ class Kind(Protocol):
 
     def traces(self, queue: int, data: bytes) -> list[bytes]:
         """The pieces of *data*, as written, that an upper half may be handed: each by its first 16 bytes."""
+        ...
+
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """What data must begin with that the upper half got of the request that it calls *tag*; b'': that depends."""
         ...
 
 
@@ -67,6 +72,11 @@ def line(place: int, number: int) -> bytes:
 def lines(number: int, length: int) -> bytes:
     """*length* bytes of lines."""
     return b"".join(line(place, number) for place in range(-(-length // MARK)))[:length]
+
+
+def whole(length: int | None, room: int) -> int:
+    """How many bytes of a stream to write: whole marks, so that each that follows is where one is looked for."""
+    return room if length is None or room < MARK else min(max(length, MARK), room) // MARK * MARK
 
 
 def clamp(length: int | None, least: int, room: int) -> int:

@@ -30,6 +30,7 @@ class Device:
     features = _SEG_MAX | _BLK_SIZE | _FLUSH
     config = _CONFIG.pack(CAPACITY, 0, _SEGMENTS, 0, 0, 0, SECTOR, 0, 0, 0, 0, 0, 0, 1)
     about: tuple[int, ...] = (0,)
+    gives: tuple[int, ...] = (0,)
 
     def __init__(self, fixed: Mapping[int, bytes] | None = None) -> None:
         self.fixed = dict(fixed or {})
@@ -64,3 +65,7 @@ class Device:
     def traces(self, queue: int, data: bytes) -> list[bytes]:
         """Each sector that was read."""
         return [data[at : at + MARK] for at in range(0, len(data) - SECTOR, SECTOR)]
+
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """The sector's own number, or the beginning of what it has."""
+        return self.sector(tag, 0)[:8]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz.targets.served.kinds import MARK, clamp, mark
+from fuzz.targets.served.kinds import MARK, mark, whole
 
 
 class Device:
@@ -13,10 +13,11 @@ class Device:
     features = 0
     config = b""
     about: tuple[int, ...] = (0,)
+    gives: tuple[int, ...] = (0,)
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
-        """At least one byte (5.4.6.2)."""
-        size = clamp(length, 1, room)
+        """Whole marks; a device must write at least one byte (5.4.6.2)."""
+        size = whole(length, room)
         return b"".join(mark(place, number) for place in range(-(-size // MARK)))[:size]
 
     def answer(self, queue: int, number: int, readable: bytes, room: int) -> bytes | None:
@@ -26,3 +27,7 @@ class Device:
     def traces(self, queue: int, data: bytes) -> list[bytes]:
         """Every 16 bytes."""
         return [data[at : at + MARK] for at in range(0, len(data), MARK)]
+
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """Nobody asks for anything in particular."""
+        return b""

@@ -41,6 +41,7 @@ class Device:
     features = 1  # VIRTIO_VSOCK_F_STREAM
     config = struct.pack("<Q", GUEST)
     about: tuple[int, ...] = (RX, TX)
+    gives: tuple[int, ...] = (RX,)
 
     def __init__(self) -> None:
         self.pending: deque[bytes] = deque()
@@ -118,3 +119,7 @@ class Device:
         length = HEADER.unpack_from(data)[4]
         data = data[HEADER.size :][:length]
         return [data[at : at + MARK] for at in range(0, len(data), MARK)]
+
+    def wanted(self, queue: int, tag: int) -> bytes:
+        """Nobody asks for anything in particular."""
+        return b""
