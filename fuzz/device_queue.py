@@ -203,7 +203,8 @@ class DeviceQueue:
         scatter(self.memory, self.session.address, chain.writable, data)
         pieces = self.traces(data) if self.traces is not None else [] if self.live else [data]
         if any(pieces):
-            self.feed(Filled(chain.id, b"".join(piece[:16].ljust(16, b"\0") for piece in pieces)))
+            told = b"".join(piece[:16].ljust(16, b"\0") for piece in pieces[:-1]) + pieces[-1][:16]
+            self.feed(Filled(chain.id, told))
         return written
 
     def use(self, step: Use) -> None:

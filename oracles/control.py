@@ -153,7 +153,7 @@ class Filled(NamedTuple):
     """The device wrote to the outstanding buffer with this head or buffer id, before it uses it.
 
     *data*: of each piece that the driver's upper half may be handed by itself, the first 16 bytes, short ones with
-    zeros behind them.
+    zeros behind them, except for the last.
     """
 
     id: int

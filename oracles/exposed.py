@@ -17,8 +17,8 @@ class Chain:
     """A buffer as it was exposed: its descriptors in the order in which a device meets them."""
 
     __slots__ = (
-        "buffer", "entries", "expected", "filled", "intended", "items", "loops", "overlaps", "readable", "repeated",
-        "slots", "start", "table", "turned", "untouched", "used", "used_flags", "writable", "wrong",
+        "buffer", "entries", "expected", "filled", "intended", "items", "known", "loops", "overlaps", "readable",
+        "repeated", "slots", "start", "table", "turned", "untouched", "used", "used_flags", "writable", "wrong",
     )  # fmt: skip
 
     def __init__(self, start: int) -> None:
@@ -37,7 +37,8 @@ class Chain:
         self.wrong = False  # it can't be waved through
         self.intended: Supplied | None = None  # what it is meant to be, where the driver's upper side is seen
         self.buffer: Buffer
-        self.filled: tuple[bytes, ...] = ()  # pieces of what the device wrote, 16 bytes of each
+        self.filled: tuple[bytes, ...] = ()  # pieces of what the device wrote, 16 bytes of each …
+        self.known = 0  # … and how many of the first one's bytes were written
         self.used = b""  # split: what the used ring says at its place, if that is one that a batch skips
         self.used_flags = 0  # packed: of the used descriptor that returned it
 

@@ -106,6 +106,7 @@ class UpperHalf:
         """The device wrote to a buffer that it has not returned yet."""
         chain = self.outstanding.get(seen.id)
         if chain is not None:
+            chain.known = min(len(seen.data), 16)
             chain.filled = tuple(seen.data[at : at + 16].ljust(16, b"\0") for at in range(0, len(seen.data), 16))
 
     def came_back(self, chain: Chain) -> None:
@@ -119,7 +120,10 @@ class UpperHalf:
         one = self.situation("delivered")
         one.data, one.chain = data, last if seen.last else None
         if seen.last:
-            if last is None or not last.filled or last.filled[0].startswith(data):
+            if last is None or not last.filled:
+                return None
+            one.data = data[: last.known]  # a length that is too long is another rule's
+            if last.filled[0].startswith(one.data):
                 return None
             one.what = "another"
             return [one]
