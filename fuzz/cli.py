@@ -181,7 +181,7 @@ def explain(path: Path, target: str | None, qemu: str) -> int:
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not to stdout.")
 @_qemu
 def export(path: Path, form: str, target: str | None, out: Path | None, qemu: str) -> int:
-    """Turn a find on a QEMU device, or on a driver, into what its maintainers expect, and see that it shows it."""
+    """Turn a find into what its maintainers expect, and see that it shows it."""
     if form == "python":
         from fuzz.commands.exporting_python import export as python
 

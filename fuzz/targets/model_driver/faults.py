@@ -239,7 +239,7 @@ plant("a46", "indirect: frees as many descriptors as the table has entries",
       release=_as_many_as_entries)  # fmt: skip
 plant("early", "takes back whatever a used element says, looking neither at idx nor at flags",
       ("VQ-DRV-HANDED",), in_order=OFF, pending=_whatever_stands_there, next_named=_if_it_names_one)  # fmt: skip
-plant("length", "packed: hands up a byte more than the device wrote", ("VQ-DRV-LENGTH",), PACKED,
+plant("length", "packed: hands up a byte more than the device wrote", ("VQ-DRV-LENGTH", "P-USED-NEXT"), PACKED,
       element=_a_byte_more)  # fmt: skip
 plant("beside", "the descriptor of a device-writable element names memory behind it", ("VQ-DRV-DATA",), add=_beside)
 plant("a37", "split, in order: descriptors come from a stack of free ones", ("INO-S-DESC-SEQ",), SPLIT, ON,
