@@ -34,12 +34,11 @@ from fuzz.settling import finish, hear, leave, settle
 from fuzz.status import counted
 from fuzz.targets import TargetDied, TargetError, TargetHung
 from fuzz.targets.driver import DriverQueue, DriverSession, SeveralQueues, Unsettled
-from fuzz.targets.extents import gather
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
 from oracles.oracle import Oracle
-from oracles.trace import Answered, Asked, Delivered, Idle, Notified, Observation, Resetting, Returned, Scanned
+from oracles.trace import Answered, Asked, Idle, Notified, Observation, Resetting, Returned, Scanned
 
 PATIENCE = 2.0
 """Seconds after which it is undecided whether a driver that runs by itself exposes something; patient: ten times."""
@@ -230,8 +229,7 @@ class Device:
         if token is None:
             queue.feed(Answered("refused", len(step.readable) + len(step.writable)))
         else:
-            queue.waiting.append(token)
-            queue.rooms[token] = queue.session.elements(token)[len(step.readable) :]
+            queue.added(token, len(step.readable))
         self._look(queue)
 
     def _look(self, queue: DeviceQueue, waited: bool = False) -> None:
@@ -257,10 +255,7 @@ class Device:
                 break
             token, length = got
             queue.feed(Returned(queue.ids.pop(token, UNKNOWN), length))
-            room = queue.rooms.pop(token, ())
-            data = b"" if self.hostile else gather(queue.session.memory, 0, room, min(length, 16))
-            if data:
-                queue.feed(Delivered(data, last=True))
+            queue.delivered(token, 0 if self.hostile else length)
         self._look(queue)
 
     def _callbacks(self, queue: DeviceQueue, step: Step) -> None:

@@ -39,7 +39,7 @@ class Device:
         return lines(number, whole(length, room)) if queue == RX and room else b""
 
     def answer(self, queue: int, number: int, readable: bytes, room: int) -> bytes | None:
-        """Take what is said, answer control messages; a text goes out for each one, and some as the port opens."""
+        """Take what is said, answer control messages; a text goes out for each that came, some as the port opens."""
         if queue == CONTROL_RX:
             return self.pending.popleft()[:room] if self.pending else None
         if queue == CONTROL_TX:
