@@ -91,6 +91,7 @@ targets:
 	scripts/install-targets --sid || echo 'targets: going on without those from sid'
 	scripts/install-targets --linux-sources || echo 'targets: going on without sources of the kernel'
 	scripts/install-targets --linux-guests || echo 'targets: going on without guests'
+	scripts/install-targets --libblkio || echo 'targets: going on without libblkio'
 
 .PHONY: targets-sid
 targets-sid:

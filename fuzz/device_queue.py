@@ -15,12 +15,12 @@ from typing import Union
 from fuzz.program import Suppress, Use
 from fuzz.regarding import found
 from fuzz.targets.driver import DriverSession
-from fuzz.targets.extents import scatter
+from fuzz.targets.extents import gather, scatter
 from oracles import packed_rings, spec, split_rings
 from oracles.driver_oracle import DriverQueueOracle
 from oracles.exposing import Follower
 from oracles.split_rings import Chain
-from oracles.trace import Called, Extent, Filled, Looked, Observation, Resetting, Started, Stored
+from oracles.trace import Called, Delivered, Extent, Filled, Looked, Observation, Resetting, Started, Stored
 
 Ring = Union[split_rings.DeviceRing, packed_rings.DeviceRing]
 Filling = Callable[[int, Sequence[Extent], int, "int | None"], bytes]
@@ -56,6 +56,7 @@ class DeviceQueue:
         self.fetched: deque[tuple[int, Chain]] = deque()  # (serial number, buffer) that were fetched and not used
         self.wrote: dict[int, int] = {}  # serial number to bytes written
         self.waiting: deque[int] = deque()  # tokens of buffers that were not seen exposed yet
+        self.rooms: dict[int, tuple[Extent, ...]] = {}  # by token, where the device-writable elements are
         self.ids: dict[int, int] = {}  # tokens to heads or buffer ids
         self.count = 0  # buffers fetched over the whole run
         self.due = False  # a notification was asked for and not sent
@@ -133,6 +134,17 @@ class DeviceQueue:
             self.feed(Looked(waited, self.logging))
         if self.oracle.live:
             self._name_tokens()
+
+    def added(self, token: int, readable: int) -> None:
+        """The driver took a buffer, with so many device-readable elements."""
+        self.waiting.append(token)
+        self.rooms[token] = self.session.elements(token)[readable:]
+
+    def delivered(self, token: int, length: int) -> None:
+        """It handed the buffer up, with so many bytes: what stands there."""
+        data = gather(self.session.memory, 0, self.rooms.pop(token, ()), min(length, 16))
+        if data:
+            self.feed(Delivered(data, last=True))
 
     def _name_tokens(self) -> None:
         """Buffers are exposed in the order in which they were added."""

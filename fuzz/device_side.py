@@ -31,7 +31,6 @@ from fuzz.program import (
 from fuzz.settling import finish, hear, leave, settle
 from fuzz.targets import TargetDied, TargetHung
 from fuzz.targets.driver import DriverSession, Unsettled
-from fuzz.targets.extents import gather
 from fuzz.verdict import BROKEN, CRASHED, HUNG, OUR_FAULT, UNDECIDED, VIOLATES, Outcome
 from oracles import spec
 from oracles.driver_oracle import DriverOracle
@@ -40,9 +39,7 @@ from oracles.oracle import Oracle
 from oracles.trace import (
     Answered,
     Asked,
-    Delivered,
     Exposed,
-    Extent,
     Idle,
     Notified,
     Observation,
@@ -123,7 +120,6 @@ class Device:
         self.mirror = Mirror(self.oracle)
         self.ours = Oracle()
         self.hostile = False
-        self.rooms: dict[int, tuple[Extent, ...]] = {}  # where the device-writable elements of a token's buffer lie
         self.patience = PATIENCE * (10 if patient else 1)
         self.woken = False  # a notification came since the driver said that nothing is there
         self.sleeping = False
@@ -220,8 +216,7 @@ class Device:
         if token is None:
             self.feed(Answered("refused", len(step.readable) + len(step.writable)))
         else:
-            self.queue.waiting.append(token)
-            self.rooms[token] = self.session.elements(token)[len(step.readable) :]
+            self.queue.added(token, len(step.readable))
         self._look()
 
     def _look(self, waited: bool = False) -> None:
@@ -247,9 +242,7 @@ class Device:
                 break
             token, length = got
             self.feed(Returned(self.queue.ids.pop(token, UNKNOWN), length))
-            data = b"" if self.hostile else gather(self.session.memory, 0, self.rooms.pop(token, ()), min(length, 16))
-            if data:
-                self.feed(Delivered(data, last=True))
+            self.queue.delivered(token, 0 if self.hostile else length)
         self._look()
 
     def _callbacks(self, step: Step) -> None:

@@ -19,6 +19,7 @@ _DRIVER = "model-driver"
 _DPDK_DRIVER = "dpdk-virtio-user"
 _LINUX = "linux-ring"
 _SEABIOS = "seabios"
+_BLKIO = "libblkio"
 _UML = "uml"
 _GUEST = "qemu-guest"
 _ADDRESSED = re.compile(r"(exec|vhost-user)(\[[^]]*\])?:", re.DOTALL)
@@ -59,6 +60,10 @@ def make(words: str, qemu: str = "") -> Target:
         return cast("Target", make_seabios(words))
     if words.partition(":")[0] in (_UML, _GUEST):
         return _guest(words)
+    if words.partition(":")[0] == _BLKIO:
+        from fuzz.targets.served.libblkio import make as make_libblkio
+
+        return cast("Target", make_libblkio(words))
     if words.partition(":")[0] == _LINUX:
         from fuzz.targets.linux_ring.target import parse
 
@@ -154,7 +159,7 @@ def _closest(words: str, among: Iterable[str]) -> str:
 
 
 def _nearest(words: str) -> str:
-    ours = ["model", "model-pci", "model-mmio", _OVER_SOCKET, _DRIVER, _DPDK_DRIVER, _SEABIOS, _UML, _GUEST]
+    ours = ["model", "model-pci", "model-mmio", _OVER_SOCKET, _DRIVER, _DPDK_DRIVER, _SEABIOS, _BLKIO, _UML, _GUEST]
     names = [*ours, "linux-ring:SRC", *_presets(), "vhost-user:PATH", "exec:COMMAND", "qemu:DEVICE"]
     heads = {name.partition(":")[0]: name for name in reversed(names)}
     head = _closest(words.partition(":")[0].partition("[")[0], [*heads])
@@ -189,6 +194,10 @@ def known() -> Iterator[Known]:
                 "scripts/install-targets --linux-guests", "driver", lacks_uml())  # fmt: skip
     yield Known("qemu-guest:KERNEL", "a kernel's drivers in a guest of QEMU: an image, or a version that is installed, "
                 "as in qemu-guest:7.3; VQFUZZ_QEMU names another QEMU", "driver", lacks_guest())  # fmt: skip
+    from fuzz.targets.served.libblkio import missing as lacks
+
+    yield Known(_BLKIO, "libblkio's driver of disks in a program of ours, compiled here; VQFUZZ_LIBBLKIO names a "
+                "folder that has the library and its header", "driver", lacks())  # fmt: skip
     yield Known("linux-ring:SRC", "Linux's virtio_ring.c, compiled here from a tree, a tarball or an installed version "
                 "(scripts/install-targets --linux-sources); also SRC,build=sanitized", "driver")  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")

@@ -44,8 +44,8 @@ def target_version(name: str) -> str | None:
     """The version of a target's program, «there» if it doesn't tell, None if it isn't there.
 
     ``sid:NAME`` is a package of the unpacked Debian sid, ``linux-source-VERSION`` what was unpacked of that package
-    and a compiler for it, ``guest-uml`` and ``guest-VERSION`` kernels with all that it takes to run them, all else a
-    program in the path.
+    and a compiler for it, ``guest-uml`` and ``guest-VERSION`` kernels with all that it takes to run them, ``libblkio``
+    the library with its header and a compiler, all else a program in the path.
     """
     if name.startswith("linux-source-"):
         stamp = CACHE / "linux" / name.removeprefix("linux-source-") / ".complete"
@@ -56,6 +56,11 @@ def target_version(name: str) -> str | None:
         stamp = SID / ".complete"
         packages = dict(line.split() for line in stamp.read_text().splitlines()) if stamp.exists() else {}
         return packages.get(name.removeprefix("sid:"))
+    if name == "libblkio":
+        from fuzz.targets.served import libblkio
+
+        library = libblkio.library()
+        return library.version if library is not None and not libblkio.missing() else None
     program = shutil.which(name)
     if program is None:
         return None
@@ -91,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def summary() -> str:
     """One line: which real targets were found."""
-    names = [*PROGRAMS, *(f"sid:{package}" for package in SID_PACKAGES), *LINUX_SOURCES, *LINUX_GUESTS]
+    names = [*PROGRAMS, *(f"sid:{package}" for package in SID_PACKAGES), *LINUX_SOURCES, *LINUX_GUESTS, "libblkio"]
     found = [f"{name} {target_version(name)}" for name in names if target_version(name)]
     absent = [name for name in names if not target_version(name)]
     required = ", all required" if REQUIRED else ""

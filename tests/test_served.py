@@ -76,6 +76,11 @@ def test_a_console_announces_its_port_names_and_opens_it() -> None:
     device.answer(console.CONTROL_TX, 0, bytes.fromhex("0000000003000100"), 0)  # PORT_READY
     assert device.answer(console.CONTROL_RX, 0, b"", 64) == bytes.fromhex("0000000007000100") + b"vqfuzz"
     assert device.answer(console.CONTROL_RX, 0, b"", 64) == bytes.fromhex("0000000006000100")  # PORT_OPEN
+    assert device.answer(console.RX, 1, b"", 64) is None  # nobody listens yet
+    device.answer(console.CONTROL_TX, 0, bytes.fromhex("0000000006000100"), 0)  # PORT_OPEN
+    assert [device.answer(console.RX, 1, b"", 64) for _ in range(9)] == [b"000000010000000\n"] * 8 + [None]
+    assert device.answer(console.TX, 1, b"text", 0) == b""
+    assert device.answer(console.RX, 2, b"", 64) == b"000000020000000\n"
     assert device.fill(console.RX, 0x1F, b"", 64, 32) == b"0000001f0000000\n0000001f0000001\n"
 
 

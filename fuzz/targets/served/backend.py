@@ -178,6 +178,8 @@ class Served(Backend):
             raise Refused
         if not vu.U64.unpack_from(payload)[0] & 0xFF:
             self.honest.clear()
+            for ring in self.rings:
+                ring.forget()
         super().set_status(payload, descriptors)
 
     def set_config(self, payload: bytes, descriptors: list[int]) -> None:

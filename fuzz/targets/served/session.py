@@ -190,6 +190,8 @@ class ServedSession:
         assert self._machine is not None
         kind = self._device().kind
         found = self._machine.handed(self._slot)
+        if self.host.queue not in kind.gives:
+            return []  # what it got, others gave it
         return [(one.check, kind.wanted(self.host.queue, one.tag)) for one in found if one.check and one.result > 0]
 
     # -- what nobody can ask of it

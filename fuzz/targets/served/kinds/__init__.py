@@ -28,6 +28,7 @@ class Kind(Protocol):
     features: int  # bits of the class that are offered
     config: bytes
     about: tuple[int, ...]  # queues that a program may be about, the usual one first
+    gives: tuple[int, ...]  # those of them whose data the driver's upper half is handed
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
         """What is written into the buffer with serial *number*, which is used now: at most *room* bytes.

@@ -30,6 +30,7 @@ class Device:
     features = _SEG_MAX | _BLK_SIZE | _FLUSH
     config = _CONFIG.pack(CAPACITY, 0, _SEGMENTS, 0, 0, 0, SECTOR, 0, 0, 0, 0, 0, 0, 1)
     about: tuple[int, ...] = (0,)
+    gives: tuple[int, ...] = (0,)
 
     def __init__(self, fixed: Mapping[int, bytes] | None = None) -> None:
         self.fixed = dict(fixed or {})

@@ -15,6 +15,7 @@ _MULTIPORT = 1 << 1
 _CONTROL = struct.Struct("<IHH")  # id, event, value
 _DEVICE_READY, _DEVICE_ADD, _PORT_READY, _PORT_OPEN, _PORT_NAME = 0, 1, 3, 6, 7
 NAME = b"vqfuzz"
+_FIRST = 8
 
 
 class Device:
@@ -25,20 +26,29 @@ class Device:
     features = _MULTIPORT
     config = struct.pack("<HHII", 80, 25, 1, 0)
     about: tuple[int, ...] = (TX, RX)
+    gives: tuple[int, ...] = (RX,)
 
     def __init__(self) -> None:
         self.pending: deque[bytes] = deque()  # control messages for the driver
+        self.due = 0  # texts to send: as many as came, so that neither side floods the other
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
         """Lines of text into a buffer of the port's receive queue."""
+        if queue == TX:
+            self.due += 1
         return lines(number, whole(length, room)) if queue == RX and room else b""
 
     def answer(self, queue: int, number: int, readable: bytes, room: int) -> bytes | None:
-        """Take what is said, and answer control messages; text is not sent by itself."""
+        """Take what is said, answer control messages; a text goes out for each that came, some as the port opens."""
         if queue == CONTROL_RX:
             return self.pending.popleft()[:room] if self.pending else None
         if queue == CONTROL_TX:
             self.control(readable)
+        if queue == RX and self.due:
+            self.due -= 1
+            return lines(number, min(room, MARK))
+        if queue == TX:
+            self.due += 1
         return None if queue == RX else b""
 
     def control(self, message: bytes) -> None:
@@ -46,7 +56,9 @@ class Device:
         if len(message) < _CONTROL.size:
             return
         _, event, value = _CONTROL.unpack_from(message)
-        if event == _DEVICE_READY and value == 1:
+        if event == _PORT_OPEN:  # somebody listens, or nobody does any more
+            self.due = _FIRST * (value == 1)
+        elif event == _DEVICE_READY and value == 1:
             self.pending.append(_CONTROL.pack(0, _DEVICE_ADD, 1))
         elif event == _PORT_READY and value == 1:
             self.pending.append(_CONTROL.pack(0, _PORT_NAME, 1) + NAME)

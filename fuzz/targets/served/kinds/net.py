@@ -23,6 +23,7 @@ class Device:
     features = _MAC | _MRG_RXBUF | _STATUS
     config = ADDRESS + b"\1\0" + b"\1\0"
     about: tuple[int, ...] = (TX, RX)
+    gives: tuple[int, ...] = (RX,)
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
         """A frame for the driver, into a buffer of the receive queue."""

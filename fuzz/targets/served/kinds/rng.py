@@ -13,6 +13,7 @@ class Device:
     features = 0
     config = b""
     about: tuple[int, ...] = (0,)
+    gives: tuple[int, ...] = (0,)
 
     def fill(self, queue: int, number: int, readable: bytes, room: int, length: int | None) -> bytes:
         """Whole marks; a device must write at least one byte (5.4.6.2)."""

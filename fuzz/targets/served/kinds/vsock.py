@@ -41,6 +41,7 @@ class Device:
     features = 1  # VIRTIO_VSOCK_F_STREAM
     config = struct.pack("<Q", GUEST)
     about: tuple[int, ...] = (RX, TX)
+    gives: tuple[int, ...] = (RX,)
 
     def __init__(self) -> None:
         self.pending: deque[bytes] = deque()
