@@ -27,8 +27,9 @@ SID = CACHE / "sid"
 PROGRAMS = ("qemu-storage-daemon", "qemu-system-x86_64", "dpdk-testpmd")
 SID_PACKAGES = ("qemu-utils", "qemu-system-x86", "dpdk-dev", "virtiofsd", "passt", "vhost-device-vsock")
 LINUX_SOURCES = ("linux-source-6.12", "linux-source-7.2", "linux-source-7.3")
+LINUX_GUESTS = ("guest-uml", "guest-6.12", "guest-7")
 #: whether an archive has these changes by the day: one that is missing is never an error
-FLEETING = ("target sid:", "target linux-source-7")
+FLEETING = ("target sid:", "target linux-source-7", "target guest-uml", "target guest-7")
 
 # The same examples each time, and no deadline: a loaded machine must not fail a test.
 hypothesis.settings.register_profile("vqfuzz", derandomize=True, database=None, deadline=None)
@@ -43,11 +44,14 @@ def target_version(name: str) -> str | None:
     """The version of a target's program, «there» if it doesn't tell, None if it isn't there.
 
     ``sid:NAME`` is a package of the unpacked Debian sid, ``linux-source-VERSION`` what was unpacked of that package
-    and a compiler for it, ``libblkio`` the library with its header and a compiler, all else a program in the path.
+    and a compiler for it, ``guest-uml`` and ``guest-VERSION`` kernels with all that it takes to run them, ``libblkio``
+    the library with its header and a compiler, all else a program in the path.
     """
     if name.startswith("linux-source-"):
         stamp = CACHE / "linux" / name.removeprefix("linux-source-") / ".complete"
         return stamp.read_text().split()[1] if stamp.exists() and shutil.which("cc") else None
+    if name.startswith("guest-"):
+        return guest_version(name.removeprefix("guest-"))
     if name.startswith("sid:"):
         stamp = SID / ".complete"
         packages = dict(line.split() for line in stamp.read_text().splitlines()) if stamp.exists() else {}
@@ -67,6 +71,18 @@ def target_version(name: str) -> str | None:
     return found[1] if found else "there"
 
 
+def guest_version(name: str) -> str | None:
+    from fuzz.targets import TargetError
+    from fuzz.targets.guests import kernels, machine_qemu, machine_uml
+
+    lacks = machine_uml.available() if name == "uml" else machine_qemu.available()
+    try:
+        kernel = kernels.find_uml("") if name == "uml" else kernels.find(name)
+    except TargetError:
+        return None
+    return kernel.version if not lacks and shutil.which("cc") else None
+
+
 def missing(name: str) -> str | None:
     """Why tests of *name* can't run here; None if they can."""
     if target_version(name) is not None:
@@ -80,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def summary() -> str:
     """One line: which real targets were found."""
-    names = [*PROGRAMS, *(f"sid:{package}" for package in SID_PACKAGES), *LINUX_SOURCES, "libblkio"]
+    names = [*PROGRAMS, *(f"sid:{package}" for package in SID_PACKAGES), *LINUX_SOURCES, *LINUX_GUESTS, "libblkio"]
     found = [f"{name} {target_version(name)}" for name in names if target_version(name)]
     absent = [name for name in names if not target_version(name)]
     required = ", all required" if REQUIRED else ""

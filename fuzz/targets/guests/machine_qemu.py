@@ -24,7 +24,7 @@ from fuzz.targets.served.machine import Slot
 NAME = "qemu-guest"
 VARIABLE = "VQFUZZ_QEMU"
 PROGRAM = "qemu-system-x86_64"
-SIZE = 128  # of the virtqueues
+SIZE = 256  # of the virtqueues, as user-mode Linux has them, unless the device fixes it
 _MEMORY = "128M"
 _STARTING = 180.0  # seconds, on a busy machine without virtualization
 _FIRST = 4  # number of the first device on the bus
@@ -34,7 +34,12 @@ _APPEND = (
     "nr_cpus=1", "lsm=capability", "ipv6.disable=1", "init_on_alloc=0", "nowatchdog", "cryptomgr.notests",
     "initcall_blacklist=load_system_certificate_list,scx_init",
 )  # fmt: skip
-_DEVICES = {"blk": "vhost-user-blk-pci,num-queues=1", "rng": "vhost-user-rng-pci", "net": "virtio-net-pci"}
+_DEVICES = {
+    "blk": f"vhost-user-blk-pci,num-queues=1,queue-size={SIZE}",
+    "rng": "vhost-user-rng-pci",
+    "net": "virtio-net-pci",
+}
+_SIZES = {"rng": 4}
 _TEST = "vhost-user-test-device-pci"
 
 
@@ -82,6 +87,7 @@ class QemuGuest(Guest):
         if self.test:
             kind = load(slot.kind)
             about = f"{_TEST},virtio-id={KINDS[slot.kind]},num_vqs={kind.queues},config_size={len(kind.config)}"
+            about += f",vq_size={SIZE}"
         else:
             about = _DEVICES[slot.kind]
         if slot.kind == "net" and not self.test:
@@ -110,7 +116,7 @@ def make(words: str) -> GuestTarget:
         raise TargetError(f"QEMU has no vhost-user device of class {kind} but the generic one: add device=test")
     facts = {"kernel": kernel.version, "image": str(kernel.image)}
     return target(
-        words, kind, SIZE, _STARTING, lambda: QemuGuest(kernel, kind, test),
+        words, kind, SIZE if test else _SIZES.get(kind, SIZE), _STARTING, lambda: QemuGuest(kernel, kind, test),
         lambda: {**facts, "version": first_line([*(generic() if test else program()), "--version"])},
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 // The agent: all that runs in a guest. Process 1 listens to the host; a worker for each device binds its driver, keeps
 // it busy and unbinds it, so that one that hangs stops no other.
 //
-// The host says   begin SLOT | end SLOT | blocked | off
+// The host says   begin SLOT | end SLOT | blocked | crash | off
 // and hears       device SLOT NAME KIND   for each device, then   ready RELEASE
 //                 state SLOT starting | working | ending | off       features SLOT HEX, after the binding
 //                 failed SLOT WHY           h SLOT TAG RESULT BYTES   what came back of one request (TAG and BYTES: hex)
@@ -137,6 +137,8 @@ static void obey(const char *line)
         off();
     else if (!strcmp(line, "blocked")) // the kernel says on its console which tasks hang, and where
         put("/proc/sysrq-trigger", "w");
+    else if (!strcmp(line, "crash"))
+        put("/proc/sysrq-trigger", "c");
     else if (sscanf(line, "begin %d", &slot) == 1 && slot >= 0 && slot < count)
         begin(slot);
     else if (sscanf(line, "end %d", &slot) == 1 && slot >= 0 && slot < count)
