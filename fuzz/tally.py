@@ -16,7 +16,7 @@ from oracles.driver_rules import rule_ids as driver_rules
 from oracles.rules import Rule, registry
 
 
-def _of_target(role: str) -> list[Rule]:
+def of_target(role: str) -> list[Rule]:
     """Rules that bind what is fuzzed, which has this *role*, and that programs exercise: not those of registers and
     conversations, which have cases of their own, nor those of the other side, which is audited."""
     if role == "driver":
@@ -51,11 +51,11 @@ class Tally:
         if (layout, features) not in self.shapes:
             self.shapes.add((layout, features))
             wanted = features | (spec.RING_PACKED if layout == spec.PACKED else 0)
-            self.rules |= {rule.id for rule in _of_target(self.role) if rule.bears(layout, wanted)}
+            self.rules |= {rule.id for rule in of_target(self.role) if rule.bears(layout, wanted)}
 
     def exercised(self) -> str:
         """How many of the rules that are checked bore on what ran."""
-        checked = sum(rule.status == "checked" for rule in _of_target(self.role))
+        checked = sum(rule.status == "checked" for rule in of_target(self.role))
         return f"{len(self.rules)} of {checked} rules exercised"
 
     def code(self) -> int:

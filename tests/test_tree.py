@@ -52,7 +52,7 @@ IMPURE = frozenset(
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
     (
-        "choices device_draws device_reader device_simpler draft encoding generate hostile mutate phases pieces "
+        "choices device_draws device_reader device_simpler draft encoding features generate hostile mutate phases pieces "
         "program reader shapes shrink simpler strategies wild wild_reader words"
     ).split()
 )
