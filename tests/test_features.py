@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fuzz import encoding
@@ -10,6 +12,7 @@ from fuzz.features import features, number
 from fuzz.generate import nth
 from fuzz.registry import make
 from fuzz.targets.model import Model
+from oracles.trace import Resetting
 
 HEAD = "virtqueue-program 1\nqueue {}\nfeatures version_1 {}\n"
 
@@ -99,12 +102,15 @@ def test_the_same_program_has_the_same_features():
 def test_what_follows_a_violation_counts_for_nothing():
     """The books are wrong from there on."""
     target = Model("a05")
-    program = next(
-        program
-        for index in range(500)
-        if (program := nth(1, index, target.limits)) and Runner(target).run(program).violation is not None
+    program, outcome = next(
+        (program, outcome)
+        for program in (nth(1, index, target.limits) for index in range(500))
+        if (outcome := Runner(target).run(program)).violation is not None
     )
-    assert features(program, Runner(target).run(program))
+    outcome.trace.append((0, Resetting("device")))
+    found = features(program, outcome)
+    assert "rule INO-ORDER" in found
+    assert not any("device with outstanding" in one for one in found - features(program, replace(outcome, trace=[])))
 
 
 def test_numbers_are_the_same_everywhere():
