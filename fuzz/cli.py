@@ -84,6 +84,9 @@ _out = click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT
 @click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
 @click.option("--mode", type=click.Choice(["legal", "hostile", "mixed"]), default="legal", show_default=True,
               help="hostile: break the driver's rules, and judge safety and recovery alone.")  # fmt: skip
+@click.option("--jobs", "-j", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N",
+              help="So many processes, each with a target and a seed of its own.")  # fmt: skip
+@click.option("--corpus", type=click.Path(path_type=Path), metavar="DIR", help="Run the programs of DIR first.")
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
 @click.option("--avoid", multiple=True, metavar="WHAT",
               help="Leave out programs with WHAT in them: full-ring, queue-reset, table, lever-pause, ….")  # fmt: skip
