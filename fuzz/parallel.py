@@ -29,7 +29,7 @@ from fuzz.tally import Tally
 from fuzz.targets import Target, TargetError
 from fuzz.targets.folders import RUN, sweep
 from fuzz.targets.process import death_signal
-from fuzz.trouble import FOUND, TARGET, USAGE, UsageTrouble
+from fuzz.trouble import TARGET, USAGE, UsageTrouble
 
 GRACE, LAST = 20.0, 60.0
 """Seconds after a find for what the others are looking at; until those that don't end are killed."""
@@ -59,7 +59,7 @@ class _Worker:
     drawn: int = 0  # programs in the lives before
     pending: dict[str, str] = field(default_factory=dict)  # finds that it is looking at: folder, rule
     last: str = ""  # kind of its last message
-    code: int = 0  # how it ended
+    trouble: str = ""  # why it ended before its time
     idle: int = 0  # lives in a row without a program
 
 
@@ -75,6 +75,7 @@ class Parallel:
         self.past = Tally(target.role)  # of lives that are over
         self.workers = [_Worker(number, self._share(number, jobs)) for number in range(1, jobs + 1)]
         self.opened = False  # whether it was told what the target offers
+        self.failed: list[_Worker] = []  # that could not begin before that
         self.stopping = 0.0  # since when no program shall begin
         self.hasty = False  # whether workers were told to end, too
         self.asked = 0  # how often we were told
@@ -127,7 +128,7 @@ class Parallel:
         """Fork a worker; it is told when we die, and what it started dies with it."""
         wanted = self.wanted
         one.seed = sub_seed(wanted.seed, one.number, one.life)
-        one.heard, one.last = b"", ""
+        one.heard, one.last, one.trouble = b"", "", ""
         left = None if wanted.seconds is None else max(self._left(), 0.0)
         corpus = wanted.corpus if not one.drawn and one.life < _TRIES else None
         share = (one.number - 1, len(self.workers))
@@ -172,7 +173,7 @@ class Parallel:
         kind = one.last = told["kind"]
         if kind in ("state", "end"):
             one.tally = Tally.load(told["tally"])
-            one.code = told.get("code", 0)
+            one.trouble = told.get("trouble", "")
         elif kind == "ready" and not self.opened:
             self._open(told["lines"])
         elif kind == "status":
@@ -187,7 +188,8 @@ class Parallel:
         elif kind == "says":
             self.say(f"worker {one.number}: {told['text']}")
         elif kind == "trouble":
-            self._troubled(one, told["text"], told["code"])
+            one.trouble = told["text"]
+            self.merged.trouble = self.merged.trouble or (told["text"], told["code"])
 
     def _open(self, lines: list[str]) -> None:
         """Say once what each worker has to say of its target."""
@@ -199,6 +201,9 @@ class Parallel:
         self.say(f"seeds of the workers: {seeds}")
         for line in others:
             self.say(line)
+        self.merged.trouble = None
+        for one in self.failed:  # where others could
+            self._died(one, one.trouble)
 
     def _ended(self, one: _Worker) -> None:
         """A worker is gone: it said why, or something killed it."""
@@ -206,26 +211,20 @@ class Parallel:
         os.close(one.descriptor)
         self.family.members.discard(one.pid)
         one.pid, one.descriptor = 0, -1
-        if one.last in ("end", "trouble"):
-            self._over(one)
-            if one.code in (FOUND, TARGET) and not self.wanted.go_on:
+        if one.last == "end" and not one.trouble:
+            if (one.tally.found or one.tally.ours) and not self.wanted.go_on:
                 self._stop()
+            self._over(one)
+        elif one.last == "trouble" and not self.opened:  # if none can begin, all of them need not try again
+            self.failed.append(one)
         else:
-            self._died(one, kin.ending(status))
+            self._died(one, one.trouble or kin.ending(status))
 
     def _over(self, one: _Worker) -> None:
         """A life is over: keep what it came to."""
         self.past.add(one.tally)
         one.drawn += one.tally.drawn
         one.tally = Tally(self.merged.role)
-
-    def _troubled(self, one: _Worker, text: str, code: int) -> None:
-        """A worker can't go on. Before anything ran, nobody can."""
-        self.merged.trouble = self.merged.trouble or (text, code)
-        if self.opened:
-            self.say(f"worker {one.number} stopped after {counted(one.tally.programs, 'program')}: {text}")
-        else:
-            self._stop(signal.SIGINT)
 
     def _died(self, one: _Worker, how: str) -> None:
         """End and remove what it left, and start it again with its next seed."""

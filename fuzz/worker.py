@@ -9,7 +9,7 @@ They go over a pipe, a JSON object a line, each with its ``kind``:
     find     rule, program, folder, told, flaky: it was; the smallest programs as text, and the report
     settled  folder: nothing more comes of it
     says     text, for people
-    end      tally, code: the last one
+    end      tally, trouble: the last one; why it ended before its time, or ''
     trouble  text, code: the last one, too: it could not go on
 
 Knows campaigns and signals. Must not know how many others there are, or what becomes of what it tells.
@@ -69,6 +69,7 @@ class Worker(Campaign):
     def __init__(self, target: Target, wanted: Wanted, send: Send) -> None:
         super().__init__(target, wanted, self._hear, Telling(send))
         self.send = send
+        self.trouble = ""  # why no other program can be run
         self._opening: list[str] | None = []  # what is said before the first program
         self._words: list[str] | None = None  # what is said of a find, while that is told
 
@@ -82,7 +83,12 @@ class Worker(Campaign):
     def _programs(self) -> None:
         self.send("ready", lines=self._opening)
         self._opening = None
-        super()._programs()
+        try:
+            super()._programs()
+        except TargetError as error:
+            self.trouble = str(error)
+            self._words = []  # what is said of it here, the parent says
+            raise
 
     def _progress(self, now: float) -> None:
         self.status.show("")
@@ -107,8 +113,7 @@ class Worker(Campaign):
             self._words = None
 
     def _finish(self, interrupted: bool) -> None:
-        code = INTERRUPTED if interrupted else self.tally.code()
-        self.send("end", tally=self.tally.dump(), code=code)
+        self.send("end", tally=self.tally.dump(), trouble=self.trouble)
 
 
 def serve(make: Callable[[], Target], wanted: Wanted, descriptor: int) -> int:
@@ -133,7 +138,7 @@ def serve(make: Callable[[], Target], wanted: Wanted, descriptor: int) -> int:
         send("trouble", text=str(trouble), code=code)
         return code
     except KeyboardInterrupt:  # before anything ran
-        send("end", tally=Tally().dump(), code=INTERRUPTED)
+        send("end", tally=Tally().dump(), trouble="")
         return INTERRUPTED
     except Exception as error:  # whatever it is: told in one line, as on the command line
         send("trouble", text=f"vqfuzz itself failed: {type(error).__name__}: {error}", code=TARGET)

@@ -1,4 +1,4 @@
-"""Kills workers and targets of ``vqfuzz fuzz --jobs`` at random, now and then the run itself, and looks at what is left.
+"""Kills workers and targets of ``vqfuzz fuzz --jobs`` at random, at times the run itself, and looks at what is left.
 
 Afterwards every find that was reported must be on disk and fail again, no process may be left, no temporary folder, and
 no file that is half written. Exit status 1: something of that is not so, and it is said.
@@ -45,6 +45,7 @@ class Chaos:
         environment = {**os.environ, MARK: self.mark, "TMPDIR": str(self.temporary), "PYTHONPATH": str(ROOT)}
         self.environment = {name: value for name, value in environment.items() if name != "VQFUZZ_OUT"}
         self.kills: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()  # of what was reported
         self.said: list[str] = []
         self.wrong: list[str] = []
         self.reported: list[Path] = []
@@ -157,22 +158,31 @@ class Chaos:
             self.wrong.append(f"{folder} is not whole: {error}")
 
     def _replays(self, path: Path) -> None:
-        """What was reported is there; and fails again, unless it was our kill that was reported."""
+        """What was reported is there; what failed each time fails again, and of the rest the trace still tells why."""
         if not path.exists():
             self.wrong.append(f"{path} was reported, and is not there")
             return
         folder = path if path.is_dir() else path.parent
         meta = json.loads((folder / "find.json").read_text())
-        ours = "SIGKILL" in meta["message"] or meta.get("runs", {}).get("again") == 0
-        self.kills["find that is a kill"] += ours
-        if ours:
-            return
+        runs = meta.get("runs", {"again": 0, "of": 0})
+        if runs["again"] and runs["again"] == runs["of"]:
+            self._ends(1, "replay", str(folder), "--times", "10", "--quiet")
+            self.seen["replay"] += 1
+        elif meta["verdict"] == "VIOLATES":  # by chance, or nobody ran it again: the trace is the evidence
+            small = folder / "minimal.vqtrace"
+            self._ends(1, "judge", str(small if small.exists() else folder / "trace.vqtrace"))
+            self.seen["are judged by their traces"] += 1
+        else:
+            self.seen["are ends seen once, such as our kills"] += 1
+
+    def _ends(self, wanted: int, *words: str) -> None:
+        """A command must end with this exit status."""
         done = subprocess.run(
-            self.command("replay", str(folder), "--times", "3", "--quiet"),
-            env=self.environment, cwd=self.out.parent, capture_output=True, text=True, timeout=300, check=False,
+            self.command(*words), env=self.environment, cwd=self.out.parent, capture_output=True, text=True,
+            timeout=300, check=False,
         )  # fmt: skip
-        if done.returncode != 1:
-            self.wrong.append(f"{path} was reported, and its replay ends with {done.returncode}: {done.stderr.strip()}")
+        if done.returncode != wanted:
+            self.wrong.append(f"vqfuzz {' '.join(words)} ends with {done.returncode}: {done.stderr.strip()}")
 
 
 def _young(path: Path) -> bool:
@@ -184,13 +194,11 @@ def _young(path: Path) -> bool:
 
 def children(pid: int) -> list[int]:
     """Of a process, as the system tells."""
+    found: list[int] = []
     with suppress(OSError):
-        return [
-            int(word)
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for word in (task / "children").read_text().split()
-        ]
-    return []
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def main() -> int:
@@ -211,8 +219,9 @@ def main() -> int:
             kills = ", ".join(f"{count} {what}" for what, count in sorted(one.kills.items())) or "nothing"
             deaths = sum(text.count("; started again with seed") for text in one.said)
             folders = len([folder for folder in one.out.glob("*") if not folder.name.startswith(".")])
-            print(f"{target}: killed {kills}; {deaths} workers started again; {len(one.reported)} finds reported, "
-                  f"{folders} on disk; {len(one.wrong)} wrong", flush=True)  # fmt: skip
+            seen = ", ".join(f"{count} {what}" for what, count in sorted(one.seen.items())) or "none"
+            print(f"{target}: killed {kills}; {deaths} workers started again; {len(one.reported)} finds reported "
+                  f"({seen}), {folders} folders on disk; {len(one.wrong)} wrong", flush=True)  # fmt: skip
             for line in one.wrong:
                 print(f"  {line}", flush=True)
             wrong += len(one.wrong)

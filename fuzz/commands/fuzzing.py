@@ -37,6 +37,8 @@ def fuzz(target: str, seconds: float | None, runs: int | None, seed: int | None,
         seconds = _SECONDS
     wanted = Wanted(seed, runs, seconds, layout, in_order, go_on, out, qemu, words(avoid), mode, everything,
                     version, strict, jobs=jobs, corpus=corpus)  # fmt: skip
+    if jobs > 1 and target.partition(":")[0].partition("[")[0] == "vhost-user":
+        raise UsageTrouble(f"--jobs: {target} runs already, and serves one of us; exec:'CMD {{socket}}' starts more")
     made = make(target, qemu)
     sweep(gettempdir(), RUN)  # what killed runs left
     if jobs > 1:
