@@ -93,6 +93,8 @@ class Chaos:
 
     def _kill(self, parent: subprocess.Popen[bytes]) -> bool:
         """Kill at random until the time is over; whether the run itself was."""
+        while not children(parent.pid) and parent.poll() is None and time.monotonic() < self.until:
+            time.sleep(0.05)
         while time.monotonic() < self.until:
             time.sleep(self.dice.uniform(*PAUSE))
             if parent.poll() is not None:
