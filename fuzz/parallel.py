@@ -33,7 +33,8 @@ from fuzz.trouble import TARGET, USAGE, UsageTrouble
 
 GRACE, LAST = 20.0, 60.0
 """Seconds after a find for what the others are looking at; until those that don't end are killed."""
-_TRIES = 3  # times in a row that a worker may die without having run a program
+_TRIES = 10  # times in a row that a worker may die without having run a program
+_AGAIN = 3  # lives that begin with the corpus, as long as none got beyond it
 _LOOK = 0.2  # seconds between two looks at the clock
 _ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
@@ -130,7 +131,7 @@ class Parallel:
         one.seed = sub_seed(wanted.seed, one.number, one.life)
         one.heard, one.last, one.trouble = b"", "", ""
         left = None if wanted.seconds is None else max(self._left(), 0.0)
-        corpus = wanted.corpus if not one.drawn and one.life < _TRIES else None
+        corpus = wanted.corpus if not one.drawn and one.life < _AGAIN else None
         share = (one.number - 1, len(self.workers))
         own = replace(wanted, seed=one.seed, runs=one.runs, seconds=left, jobs=1, corpus=corpus, share=share)
         sys.stdout.flush()
