@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "VQFUZZ_CHAOS"
-TARGETS = ["model:a05", "qemu-storage-daemon", "linux-ring:6.12"]
+TARGETS = ["model:a05", "qemu-storage-daemon", "linux-ring:7.3"]
 PAUSE = (0.2, 1.2)  # seconds between two kills
 PARENT = 15  # one kill of so many is for the run itself
 ENDS = 45.0  # seconds for a run to end by itself
@@ -97,8 +97,11 @@ class Chaos:
             said.seek(0)
             trouble.seek(0)
             self.said.append(said.read())
-            if not killed and code not in (0, 1, 4):
-                self.wrong.append(f"seed {seed}: exit status {code}: {trouble.read()[-300:].strip()}")
+            last = trouble.read()[-300:].strip()
+            if code == 3 and "vqfuzz: " in last and "SIGKILL" in last:
+                self.kills["run by its targets before it began"] += 1
+            elif not killed and code not in (0, 1, 4):
+                self.wrong.append(f"seed {seed}: exit status {code}: {last}")
 
     def _kill(self, parent: subprocess.Popen[bytes]) -> bool:
         """Kill at random until the time is over; whether the run itself was."""

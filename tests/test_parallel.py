@@ -224,6 +224,25 @@ def test_workers_and_their_targets_die_with_a_killed_parent(start, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_what_a_killed_workers_target_had_started_ends_too(start, tmp_path):
+    mark = f"9{os.getpid()}7"  # seconds of a sleep that nobody else sleeps
+    script = f"sleep {mark} & exec {sys.executable} {ROOT / 'tests/fake_backend.py'} $0 good"
+
+    def sleepers():
+        words = [path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+        return [word for word in words if word[:2] == [b"sleep", mark.encode()]]
+
+    run = start(f"exec:sh -c '{script}' {{socket}}", "--seed", "1", "--jobs", "2", "--time", "100s", "--continue")
+    workers = until(lambda: len(sleepers()) == 2 and children(run.pid))
+    targets = {pid for worker in workers for pid in children(worker)}
+    os.kill(workers[0], signal.SIGKILL)
+    until(lambda: len(sleepers()) == 2 and not targets <= {pid for one in children(run.pid) for pid in children(one)})
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=60)
+    assert sleepers() == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_a_target_that_can_not_be_used_is_one_line(cli, tmp_path):
     done = cli("fuzz", "exec:/nonexistent/backend {socket}", "--jobs", "3", "--runs", "30")
     assert done.returncode == 3
