@@ -190,7 +190,8 @@ class Parallel:
             self.say(f"worker {one.number}: {told['text']}")
         elif kind == "trouble":
             one.trouble = told["text"]
-            self.merged.trouble = self.merged.trouble or (told["text"], told["code"])
+            if not self.opened:  # else it is started again
+                self.merged.trouble = self.merged.trouble or (told["text"], told["code"])
 
     def _open(self, lines: list[str]) -> None:
         """Say once what each worker has to say of its target."""

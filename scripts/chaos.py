@@ -98,7 +98,7 @@ class Chaos:
             trouble.seek(0)
             self.said.append(said.read())
             last = trouble.read()[-300:].strip()
-            if code == 3 and "vqfuzz: " in last and "SIGKILL" in last:
+            if code == 3 and re.search(r"vqfuzz: .*(SIGKILL|exit status -9)", last):
                 self.kills["run by its targets before it began"] += 1
             elif not killed and code not in (0, 1, 4):
                 self.wrong.append(f"seed {seed}: exit status {code}: {last}")

@@ -15,10 +15,11 @@ import pytest
 
 from fuzz import encoding, finds
 from fuzz.merged import Merged
-from fuzz.parallel import sub_seed
+from fuzz.parallel import Parallel, sub_seed
 from fuzz.program import Notify, Program, Supply
 from fuzz.status import Status
 from fuzz.tally import Tally
+from fuzz.targets.model import Model
 from fuzz.verdict import Outcome
 from fuzz.wanted import Wanted
 
@@ -165,6 +166,15 @@ def test_tallies_go_over_the_pipe_and_add_up():
     assert (two.role, two.drawn, two.programs, two.warnings["INO-S-MASK"], two.known[every()[0]]) == (
         "driver", 6, 4, 4, 8)  # fmt: skip
     assert two.rules == one.rules
+
+
+def test_trouble_of_one_worker_is_that_of_the_run_only_if_none_began(tmp_path):
+    told = {"kind": "trouble", "text": "it ended", "code": 3}
+    for opened in (True, False):
+        one = Parallel(Model, Model(), Wanted(1, jobs=2, out=tmp_path), print, Status(quiet=True))
+        one.opened = opened
+        one._take(one.workers[0], told)
+        assert one.merged.trouble == (None if opened else ("it ended", 3))
 
 
 # --- deaths and signals -----------------------------------------------------------------------------------------------
