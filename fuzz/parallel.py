@@ -217,6 +217,7 @@ class Parallel:
             if (one.tally.found or one.tally.ours) and not self.wanted.go_on:
                 self._stop()
             self._over(one)
+            self._leave(one)  # interrupted between saving and telling
         elif one.last == "trouble" and not self.opened:  # if none can begin, all of them need not try again
             self.failed.append(one)
         else:
@@ -248,11 +249,15 @@ class Parallel:
             one.life += 1
             line += f"; started again with seed {sub_seed(self.wanted.seed, one.number, one.life)}"
         self.say(line)
+        self._leave(one)
+        if more:
+            self._start(one)
+
+    def _leave(self, one: _Worker) -> None:
+        """Name the finds that it saved, and did not come to tell."""
         for folder, rule in one.pending.items():
             self.merged.left(rule, Path(folder))
         one.pending.clear()
-        if more:
-            self._start(one)
 
     def _left(self) -> float:
         seconds = self.wanted.seconds
