@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from fuzz import __version__, deviations, encoding, finds
+from fuzz import __version__, corpus, deviations, encoding, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, audited, decide, minimise
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
 from fuzz.hostile import drawn
-from fuzz.program import Program
+from fuzz.program import Limits, Program
 from fuzz.report.text import quote
-from fuzz.status import Status, counted, duration
+from fuzz.status import Status, counted
 from fuzz.tally import Tally
 from fuzz.targets import Target, TargetError
 from fuzz.telling import facts, report, shrunk_facts
@@ -56,6 +56,8 @@ class Campaign:
         self.began = time.monotonic()
         self.aside = 0.0  # seconds spent on finds
         self.limits = target.limits
+        self.first: list[tuple[str, Program]] = []  # programs of a corpus, by their names: they run before all others
+        self.over = False  # once set, no other program is begun
 
     def run(self) -> int:
         """Everything, until a find, the end, or Ctrl-C. Returns the exit code."""
@@ -63,10 +65,10 @@ class Campaign:
         finds.check(wanted.out)
         offer = self.target.probe()
         self.limits, notes = narrow(self.target, offer, wanted.layout, wanted.in_order)
-        self.say(
-            f"vqfuzz {__version__} · seed {wanted.seed} · {self.target.name} · {' '.join(self.limits.layouts)} · "
-            f"in_order {' '.join('on' if one else 'off' for one in self.limits.in_order)}"
-        )
+        if wanted.corpus is not None:
+            self.first, left_out = corpus.fitting(wanted.corpus, self.limits, offer.features, wanted.share)
+            notes += left_out
+        self.say(header(str(wanted.seed), self.target.name, self.limits))
         for note in notes:
             self.say(note)
         deviations.every()  # a list that can't be read is told now
@@ -91,15 +93,15 @@ class Campaign:
         deadline = self.began + wanted.seconds if wanted.seconds is not None else float("inf")
         before: Program | None = None
         outcome = Outcome()
-        index = place = 0
-        while index < limit:
+        index, place = -len(self.first), 0  # those of the corpus have numbers below 0
+        while index < limit and not self.over:
             now = time.monotonic()
             if now >= deadline:
                 break
             if self.status.due(now):
                 self._progress(now)
-            program = drawn(wanted.mode, wanted.seed, index, self.limits)
-            tally.drawn = index + 1
+            program = self.first[index][1] if index < 0 else drawn(wanted.mode, wanted.seed, index, self.limits)
+            tally.drawn = max(index + 1, 0)
             if wanted.avoid and not wanted.avoid.isdisjoint(traits(program, self.limits.hints)):
                 index += 1
                 continue
@@ -142,17 +144,7 @@ class Campaign:
 
     def _progress(self, now: float) -> None:
         seconds = max(now - self.began - self.aside, 1e-6)
-        tally = self.tally
-        parts = [
-            duration(now - self.began),
-            f"{counted(tally.programs, 'program')}, {tally.programs / seconds:.0f}/s",
-            f"{tally.chains / seconds:.0f} chains/s",
-            tally.exercised(),
-            f"{counted(sum(tally.by_rule.values()), 'find')}",
-        ]
-        parts += [f"{tally.slow} slow"] if tally.slow else []
-        parts += [f"{tally.undecided} undecided"] if tally.undecided else []
-        self.status.show(" · ".join(parts))
+        self.status.show(self.tally.progress(now - self.began, seconds))
 
     # -- a find
 
@@ -170,7 +162,7 @@ class Campaign:
         with finds.uninterrupted():
             find = finds.save(wanted.out, rule, program, outcome, meta)
         self.status.clear()
-        self.status.show(f"{rule} in program {index}: saved as {find.folder}", force=True)
+        self.status.show(f"{rule} in {self._named(index)}: saved as {find.folder}", force=True)
         if outcome.verdict == OUR_FAULT:
             self._ours(find, outcome)
             return not wanted.go_on
@@ -322,8 +314,12 @@ class Campaign:
 
     def _facts(self, index: int, outcome: Outcome, patient: bool) -> finds.Meta:
         """What the find's folder says about how it came about."""
-        return facts(self.target, outcome, seed=self.wanted.seed, index=index, options=self.wanted.options(index + 1),
-                     patient=patient)  # fmt: skip
+        named = {"corpus": self.first[index][0]} if index < 0 else {}
+        return facts(self.target, outcome, seed=self.wanted.seed, index=index, patient=patient, **named,
+                     options=self.wanted.options(max(index + 1, 1), from_corpus=index < 0))  # fmt: skip
+
+    def _named(self, index: int) -> str:
+        return self.first[index][0] if index < 0 else f"program {index}"
 
     # -- the end
 
@@ -331,31 +327,25 @@ class Campaign:
         self.status.clear()
         tally = self.tally
         whole = time.monotonic() - self.began
-        seconds = max(whole - self.aside, 1e-6)
         for (rule, _), find in self.kept.items():
-            more = tally.by_rule[rule] - 1
-            if more:
-                self.say(f"{find.id}: {rule} also seen {counted(more, 'more time')}")
-                finds.update(find, also_seen=more)
-        for one, count in tally.known.items():
-            self.say(f"known {one.id}: met {counted(count, 'time')}: {one.reason} (--all reports it)")
-        for rule, count in sorted(tally.warnings.items()):
-            times = counted(count, "time")
-            self.say(f"warning {rule}: suspicious, but no failure by itself; seen {times} (vqfuzz rules {rule})")
-        parts = [
-            f"{counted(tally.programs, 'program')} in {duration(whole)}",
-            f"{tally.programs / seconds:.0f}/s",
-            f"{counted(tally.chains, 'buffer')} used{tally.directions()}, {tally.chains / seconds:.0f}/s",
-            tally.exercised(),
-        ]
-        parts += [f"{tally.slow} slow"] if tally.slow else []
-        parts += [f"{tally.undecided} undecided"] if tally.undecided else []
-        parts += [f"{tally.flaky} flaky"] if tally.flaky else []
-        parts += [f"{tally.rejected} rejected cleanly"] if tally.rejected else []
-        parts += [f"{tally.unjudged} not judged: they fail in legal mode, too"] if tally.unjudged else []
-        found = f"{counted(tally.found, 'find')} in {self.wanted.out}" if tally.found else "no violation"
-        self.say(" · ".join([*parts, found]) + (" · interrupted" if interrupted else ""))
+            also_seen(find, rule, tally.by_rule[rule] - 1, self.say)
+        for line in tally.remarks():
+            self.say(line)
+        self.say(tally.summary(whole, max(whole - self.aside, 1e-6), self.wanted.out, interrupted))
         self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.drawn, 1))}")
+
+
+def header(seeds: str, target: str, limits: Limits) -> str:
+    """The first line of a run."""
+    orders = " ".join("on" if one else "off" for one in limits.in_order)
+    return f"vqfuzz {__version__} · seed {seeds} · {target} · {' '.join(limits.layouts)} · in_order {orders}"
+
+
+def also_seen(find: Find, rule: str, more: int, say: Say) -> None:
+    """Tell how often else the rule of a find was seen, here and in its folder."""
+    if more > 0:
+        say(f"{find.id}: {rule} also seen {counted(more, 'more time')}")
+        finds.update(find, also_seen=more)
 
 
 def _version(find: Find) -> str:

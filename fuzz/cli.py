@@ -13,6 +13,9 @@ from typing import Any
 import click
 
 from fuzz import __version__
+from fuzz.cli_corpus import corpus
+from fuzz.options import Commands
+from fuzz.options import qemu as _qemu
 from fuzz.trouble import INTERRUPTED, TARGET, USAGE, EnvironmentTrouble, UsageTrouble
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)?")
@@ -27,20 +30,6 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     if match is None or not float(match[1]):
         raise click.BadParameter(f"{value!r} is no time: write it as 90s, 10m or 2h", ctx, param)
     return float(match[1]) * _UNITS[match[2]]
-
-
-class Commands(click.Group):
-    """A group that names the nearest command when there is none of that name."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """The command that *args* begin with."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, list(self.commands), 1, 0.0)[0]
-            ctx.fail(f"no command is called {name!r}; the nearest is {close!r} (vqfuzz --help lists them all)")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,9 +52,6 @@ def _seed(of: str) -> Callable[[Any], Any]:
 
 
 _target = click.option("--target", "-t", metavar="TARGET", help="Another target than the one of the find.")
-_qemu = click.option("--qemu", default="", metavar="COMMAND",
-                     help="What starts the QEMU of qemu:DEVICE (or VQFUZZ_QEMU).  [qemu-system-x86_64]")  # fmt: skip
-
 _spec = click.option("--spec", "version", type=click.Choice(["1.1", "1.2", "1.3", "1.4"]), default="1.4",
                      show_default=True, help="Judge by this version of VIRTIO.")  # fmt: skip
 _strict = click.option("--strict", is_flag=True, help="What SHOULD be, must be.")
@@ -84,6 +70,9 @@ _out = click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT
 @click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
 @click.option("--mode", type=click.Choice(["legal", "hostile", "mixed"]), default="legal", show_default=True,
               help="hostile: break the driver's rules, and judge safety and recovery alone.")  # fmt: skip
+@click.option("--jobs", "-j", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N",
+              help="So many processes, each with a target and a seed of its own.")  # fmt: skip
+@click.option("--corpus", type=click.Path(path_type=Path), metavar="DIR", help="Run the programs of DIR first.")
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
 @click.option("--avoid", multiple=True, metavar="WHAT",
               help="Leave out programs with WHAT in them: full-ring, queue-reset, table, lever-pause, ….")  # fmt: skip
@@ -234,6 +223,9 @@ def report(run: Path, out: Path) -> int:
     from fuzz.commands.reporting import report as command
 
     return command(run, out)
+
+
+vqfuzz.add_command(corpus)
 
 
 @vqfuzz.command()

@@ -5,14 +5,16 @@ Knows files and their format. Must not know how a find was made, or how it is to
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
-import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,12 +23,15 @@ from typing import Any
 
 from fuzz import encoding
 from fuzz.program import Program
+from fuzz.targets.folders import Folder, sweep, sync
 from fuzz.trouble import EnvironmentTrouble, UsageTrouble, readable, reason
 from fuzz.verdict import Outcome
 from oracles import trace
 from oracles.trace import Entry
 
 SCHEMA = 1
+_WORK = ".vqfuzz-"  # what a find is called while it is being written
+_AGE = 60.0  # seconds that writing a file never takes
 PROGRAM, TRACE, MINIMAL, MINIMAL_TRACE, REPORT, META = (
     "program.vq",
     "trace.vqtrace",
@@ -60,31 +65,45 @@ def folder_of(out: Path, rule: str, program: Program) -> Path:
 
 
 def check(out: Path) -> None:
-    """See that finds can be saved under *out*, without leaving anything there. Raises EnvironmentTrouble."""
+    """See that finds can be saved under *out*, and remove what a killed run left there. Raises EnvironmentTrouble."""
     place = out.absolute()
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     try:
-        with tempfile.TemporaryDirectory(prefix=".vqfuzz-", dir=place):
-            pass
+        Folder(place, _WORK).remove()
     except OSError as error:
         raise EnvironmentTrouble(f"finds can't be saved in {out}: {reason(error)}; name another with --out") from None
+    if out.is_dir():
+        sweep(out, _WORK)
+        _sweep_files(out)
+
+
+def _sweep_files(out: Path) -> None:
+    """Remove files that were not finished, and folders that were being removed, by whoever was killed then."""
+    for left in out.glob(".*.old"):
+        shutil.rmtree(left, ignore_errors=True)
+    for left in out.glob("*/.*.new"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _AGE:  # else somebody may be writing it
+                left.unlink()
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the block is over, so that nothing is half done."""
+    """Ctrl-C and SIGTERM wait until the block is over, so that nothing is half done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    waiting = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, frame: came.append(number)) for number in waiting]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(waiting, before, strict=True):
+            signal.signal(number, handler)
     if came:
-        raise KeyboardInterrupt
+        signal.raise_signal(came[0])
 
 
 def _write(path: Path, text: str) -> None:
@@ -94,22 +113,16 @@ def _write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def add(folder: Path, name: str, text: str) -> None:
     """Write a file of a find: whole, or as it was before. Raises EnvironmentTrouble."""
-    hidden = folder / f".{name}.new"
+    hidden = folder / f".{name}.{secrets.token_hex(4)}.new"
     try:
         _write(hidden, text)
         os.replace(hidden, folder / name)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
+        with suppress(OSError):
+            hidden.unlink()
         raise EnvironmentTrouble(f"{folder / name} can't be written: {reason(error)}") from None
 
 
@@ -130,18 +143,16 @@ def save(out: Path, rule: str, program: Program, outcome: Outcome, meta: Meta) -
             for name in (MINIMAL, MINIMAL_TRACE, REPORT, *(place.name for place in folder.glob("before-*.vq"))):
                 (folder / name).unlink(missing_ok=True)
             return Find(folder, program, meta)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=out))
+        work = Folder(out, _WORK)
         try:
             for name, text in files.items():
-                _write(work / name, text)
-            _sync(work)
-            work.chmod(0o755)
-            work.rename(folder)
-            _sync(out)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
+                _write(work.path / name, text)
+            work.keep_as(folder)
+        finally:
+            work.remove()
     except OSError as error:
+        if folder.is_dir() and error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another worker was faster
+            return save(out, rule, program, outcome, meta)
         raise EnvironmentTrouble(f"the find can't be saved as {folder}: {reason(error)}") from None
     return Find(folder, program, meta)
 
@@ -253,7 +264,7 @@ def programs(path: Path) -> Iterator[Path]:
         yield path
         return
     found = sorted(place for place in path.rglob("*.vq") if place.is_file())
-    kept = [place for place in found if not _is_part(place)]
+    kept = [place for place in found if not is_part(place)]
     if not kept:
         raise UsageTrouble(f"{path} holds no program: there is no file *.vq in it, or below it")
     yield from kept
@@ -262,7 +273,7 @@ def programs(path: Path) -> Iterator[Path]:
 _BEFORE = re.compile(r"before-\d{3}\.vq")
 
 
-def _is_part(path: Path) -> bool:
+def is_part(path: Path) -> bool:
     """Whether the program in *path* is only a part of a find: before its smallest one, or before that ran."""
     if path.name == PROGRAM:
         return path.with_name(MINIMAL).is_file()

@@ -31,10 +31,15 @@ class Wanted:
     everything: bool = False  # report known deviations, too
     version: str = spec.VERSIONS[-1]  # of VIRTIO, to judge by
     strict: bool = False  # what SHOULD be, must be
+    jobs: int = 1  # processes that do it
+    corpus: Path | None = None  # programs that run before those that are drawn
+    share: tuple[int, int] = (0, 1)  # of the corpus: every so many files, from which one on
 
-    def options(self, runs: int) -> str:
-        """The same as options of the command, for exactly so many programs."""
+    def options(self, runs: int, from_corpus: bool = True) -> str:
+        """The same as options of the command, for exactly so many programs; without *from_corpus*, drawn ones alone."""
         words = [f"--seed {self.seed}", f"--runs {runs}"]
+        words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
+        words += [f"--corpus {quote(str(self.corpus))}"] if self.corpus is not None and from_corpus else []
         words += [f"--mode {self.mode}"] if self.mode != "legal" else []
         words += [f"--layout {self.layout}"] if self.layout else []
         words += [f"--in-order {self.in_order}"] if self.in_order else []

@@ -17,7 +17,7 @@ from fuzz.report import drawing
 from fuzz.report.drawing import Drawing
 from fuzz.report.frames import Frame, Pictures, pictures
 from fuzz.report.story import Row, shortened
-from fuzz.report.text import quote
+from fuzz.report.text import origin, quote
 from fuzz.results import Result
 from fuzz.status import duration
 from fuzz.trouble import UsageTrouble
@@ -175,7 +175,7 @@ def _meta(card: Card, meta: Meta, program: Program) -> None:
         card.shrunk = f"{shrunk.get('before', '?')} → {shrunk.get('after', '?')} steps ({', '.join(parts)})"
     card.facts = [("target", str(meta.get("target", "unknown"))), *_shape(program)]
     if meta.get("seed") is not None:
-        card.facts.append(("from", f"seed {meta['seed']}, program {meta.get('index', '?')}"))
+        card.facts.append(("from", origin(meta)))
     if meta.get("also_seen"):
         card.facts.append(("also seen", f"{meta['also_seen']} more times"))
     if card.word in ("CRASH", "HANG", "BROKEN", "FLAKY"):

@@ -139,7 +139,7 @@ def _facts(shown: Shown, told: story.Story) -> list[str]:
         cause = f" · {meta['cause']}" if meta.get("cause") else ""
         lines += _wrapped(f"{meta['severity']}{cause}", " " * 12, "  severity  ")
     if meta.get("seed") is not None:
-        lines.append(f"  id        {meta.get('id', '?')} · seed {meta['seed']}, program {meta.get('index', '?')}")
+        lines.append(f"  id        {meta.get('id', '?')} · {origin(meta)}")
     words = str(meta.get("words") or "").splitlines()
     if shown.verdict in _WORDS and words:
         lines += ["", "  Its last words", *(f"    {word[: WIDTH - 4]}" for word in words[-10:])]
@@ -237,6 +237,11 @@ def _commands(shown: Shown) -> list[str]:
         lines.append(f"    vqfuzz judge {quote(str(file.with_suffix('.vqtrace')))}   # without the target")
         lines.append(f"    vqfuzz explain {quote(str(file.parent))}")
     return lines
+
+
+def origin(meta: dict[str, Any]) -> str:
+    """Which program of a run it was: of the seed, or of the corpus that ran before those."""
+    return str(meta["corpus"]) if meta.get("corpus") else f"seed {meta['seed']}, program {meta.get('index', '?')}"
 
 
 def quote(words: str) -> str:

@@ -14,7 +14,6 @@ import errno
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fuzz.targets import TargetError
+from fuzz.targets.folders import RUN, Folder, sweep
 
 LINES = 200  # of output kept as last words
 _TAIL = 64 * 1024  # bytes of output looked at for them
@@ -56,12 +56,12 @@ def first_line(command: Sequence[str]) -> str:
     return done.stdout.partition("\n")[0].strip()
 
 
-def death_signal() -> Callable[[], None]:
-    """What a child runs between fork and exec to die with us. What allocates happens here, before the fork."""
+def death_signal(number: int = signal.SIGKILL) -> Callable[[], None]:
+    """What a child runs after the fork to get a signal when we die. What allocates happens here, before the fork."""
     import ctypes  # late: only those who start a child pay for it
 
     prctl = ctypes.CDLL(None, use_errno=True).prctl
-    kill = ctypes.c_ulong(signal.SIGKILL)
+    kill = ctypes.c_ulong(number)
     parent = os.getpid()
 
     def arrange() -> None:
@@ -105,6 +105,7 @@ class Process:
         self._template = list(command)
         self._environment = dict(environment or {})
         self._files = tuple(files)
+        self._made: Folder | None = None
         self._folder: str | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
@@ -146,12 +147,14 @@ class Process:
 
     def _make_folder(self) -> None:
         base = tempfile.gettempdir()
-        if len(os.fsencode(base)) > _SOCKET_PATH_LIMIT - len("/vqfuzz-12345678/s"):
+        if len(os.fsencode(base)) > _SOCKET_PATH_LIMIT - len(f"/{RUN}12345678/s"):
             base = "/tmp"  # the temporary folder's name is too long for a socket's address
         try:
-            self._folder = tempfile.mkdtemp(prefix="vqfuzz-", dir=base)
+            sweep(base, RUN)
+            self._made = Folder(base, RUN)
         except OSError as error:
             raise TargetError(f"no temporary folder can be made in {base}: {error.strerror}; set TMPDIR") from None
+        self._folder = str(self._made.path)
         atexit.register(self.close)
         self.path = f"{self._folder}/s"
         try:
@@ -330,9 +333,9 @@ class Process:
         if self._output >= 0:
             os.close(self._output)
             self._output = -1
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._made is not None:
+            self._made.remove()
+            self._made = self._folder = None
         self._child = None
 
 

@@ -10,11 +10,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from fuzz.targets import TargetError
+from fuzz.targets.folders import UNFINISHED, Folder, sweep
 from fuzz.targets.linux_ring.trees import DRIVER, cache
 from fuzz.targets.process import first_line
 
@@ -109,9 +109,11 @@ def _compile(
     """Compile and link into *program*, which is there whole or not at all."""
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="new-", dir=program.parent))
+        sweep(program.parent, UNFINISHED)
+        made = Folder(program.parent, UNFINISHED)
     except OSError as error:
         raise TargetError(f"nothing can be kept in {program.parent}: {error.strerror}") from None
+    folder = made.path
     try:
         objects = []
         for unit, flags in units:
@@ -120,7 +122,7 @@ def _compile(
         _run([*command, *link, *objects, "-o", str(folder / "linux-ring")])
         os.replace(folder / "linux-ring", program)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        made.remove()
 
 
 def _run(words: Sequence[str]) -> str:

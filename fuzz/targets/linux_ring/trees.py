@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fuzz.targets import TargetError
+from fuzz.targets.folders import UNFINISHED, Folder, sweep
 
 if TYPE_CHECKING:
     import tarfile
@@ -72,7 +71,9 @@ def unpacked(tarball: Path) -> Path:
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=place.parent))
+        sweep(place.parent, UNFINISHED)
+        folder = Folder(place.parent, UNFINISHED)
+        new = folder.path
         try:
             with tarfile.open(tarball, "r|*") as archive:
                 for member in archive:
@@ -80,7 +81,7 @@ def unpacked(tarball: Path) -> Path:
             with suppress(OSError):  # somebody else unpacked it meanwhile
                 new.rename(place)
         finally:
-            shutil.rmtree(new, ignore_errors=True)
+            folder.remove()
     except (OSError, EOFError, tarfile.TarError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise TargetError(f"{tarball} can't be unpacked into {place.parent}: {reason}") from None

@@ -6,12 +6,12 @@ Knows QEMU's options. The folder is below the temporary folder, and goes with th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 from fuzz.devices.p9 import FILES
 from fuzz.devices.p9_messages import file_data
+from fuzz.targets.folders import RUN, Folder, sweep
 from fuzz.targets.qemu import behind
 
 _SIZES = (1, 4096, 4097, 70000)
@@ -29,7 +29,7 @@ class Behind(behind.Behind):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folder: Folder | None = None
 
     def before(self, given: Mapping[str, str]) -> list[str]:
         """The local file system, unless the user names another."""
@@ -51,20 +51,20 @@ class Behind(behind.Behind):
 
     def _share(self) -> Path:
         if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="vqfuzz-9p-")
+            sweep(gettempdir(), RUN)
+            self._folder = Folder(gettempdir(), RUN)
             for number, size in zip(range(FILES), _SIZES, strict=True):
-                Path(self._folder.name, f"f{number}").write_bytes(file_data(0, size))
-        return Path(self._folder.name)
+                (self._folder.path / f"f{number}").write_bytes(file_data(0, size))
+        return self._folder.path
 
     def fresh(self) -> None:
         """Away with what programs made."""
         if self._folder is not None:
             for number in range(FILES):
-                Path(self._folder.name, f"c{number}").unlink(missing_ok=True)
+                (self._folder.path / f"c{number}").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Away with the folder."""
         if self._folder is not None:
-            with suppress(OSError):
-                self._folder.cleanup()
+            self._folder.remove()
             self._folder = None
