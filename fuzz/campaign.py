@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from fuzz import __version__, deviations, encoding, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, audited, decide, minimise
+from fuzz.coverage.steering import Steering, steering
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
 from fuzz.hostile import drawn
@@ -54,6 +56,7 @@ class Campaign:
         self.began = time.monotonic()
         self.aside = 0.0  # seconds spent on finds
         self.limits = target.limits
+        self.steering: Steering | None = None  # by the target's coverage, if it counts it
 
     def run(self) -> int:
         """Everything, until a find, the end, or Ctrl-C. Returns the exit code."""
@@ -67,6 +70,9 @@ class Campaign:
         )
         for note in notes:
             self.say(note)
+        self.steering = steering(wanted.coverage, self.target, wanted.seed, self.limits, wanted.mode)
+        if self.steering is not None:
+            self.say("guided by what the target counts of its own code (--coverage off: not)")
         deviations.every()  # a list that can't be read is told now
         self.began = time.monotonic()
         code = None
@@ -96,7 +102,8 @@ class Campaign:
                 break
             if self.status.due(now):
                 self._progress(now)
-            program = drawn(wanted.mode, wanted.seed, index, self.limits)
+            steered = self.steering
+            program = drawn(wanted.mode, wanted.seed, index, self.limits) if steered is None else steered.program(index)
             tally.drawn = index + 1
             if wanted.avoid and not wanted.avoid.isdisjoint(traits(program, self.limits.hints)):
                 index += 1
@@ -106,6 +113,8 @@ class Campaign:
             outcome, patient = decide(runner, program)
             runner.audit = False
             late, runner.late = runner.late, ""
+            if steered is not None and outcome.verdict not in BAD:
+                steered.ran(program, partial(runner.run, program))  # what is late now, is so of this program
             tally.programs += 1
             if late and before is not None and last.verdict not in BAD:
                 last.verdict, last.reason = runner.late_verdict, late
@@ -147,6 +156,7 @@ class Campaign:
             tally.exercised(),
             f"{counted(sum(tally.by_rule.values()), 'find')}",
         ]
+        parts += [self.steering.words()] if self.steering is not None else []
         parts += [f"{tally.slow} slow"] if tally.slow else []
         parts += [f"{tally.undecided} undecided"] if tally.undecided else []
         self.status.show(" · ".join(parts))
@@ -335,6 +345,7 @@ class Campaign:
             f"{counted(tally.chains, 'buffer')} used, {tally.chains / seconds:.0f}/s",
             tally.exercised(),
         ]
+        parts += [self.steering.words()] if self.steering is not None else []
         parts += [f"{tally.slow} slow"] if tally.slow else []
         parts += [f"{tally.undecided} undecided"] if tally.undecided else []
         parts += [f"{tally.flaky} flaky"] if tally.flaky else []

@@ -7,12 +7,12 @@ not know targets. Deterministic: the same seed, limits and features make the sam
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from fuzz import generate
 from fuzz.choices import Choices, Seeded
-from fuzz.hostile import drawn
 from fuzz.mutate import cross, mutate
 from fuzz.program import Limits, Program
 from fuzz.values import Pair, Values, solve
@@ -25,6 +25,7 @@ _SALT = 1 << 62  # so that no choice here repeats one of the generators
 _YOUNG = 8  # of the programs kept last, so many are tried more often than the rest
 _PENDING = 512  # comparisons that wait for being solved
 _PAIRS = 64  # of one program, so many
+_ATTEMPTS = 8  # at a value that is looked for at a place
 _LOOKS = 32  # comparisons looked at for one program to be made
 
 Mutate = Callable[[Program, Choices, Limits], Program]
@@ -44,15 +45,14 @@ class Kept:
 class Guided:
     """Which program runs next, from what the programs before have reached.
 
-    *fresh* makes program number INDEX from nothing; else it is ``fuzz.hostile.drawn`` in *mode*. *change* and *join*
-    make one program of one or two others, within *limits*. Use: ``program(index)``, run it, ``learn(program, …)``.
+    *fresh* makes program number INDEX from nothing; else ``fuzz.generate.nth`` does. *change* and *join* make one
+    program of one or two others, within *limits*. Use: ``program(index)``, run it, ``learn(program, features)``.
     """
 
     def __init__(
         self,
         seed: int,
         limits: Limits,
-        mode: str = "legal",
         fresh: Callable[[int], Program] | None = None,
         change: Mutate = mutate,
         join: Cross = cross,
@@ -62,12 +62,12 @@ class Guided:
         self.values = Values()
         self.new = 0  # features that learn() was the first to see, since the beginning
         self._seed = seed
-        self._fresh = fresh or (lambda index: drawn(mode, seed, index, limits))
+        self._fresh = fresh or (lambda index: generate.nth(seed, index, limits))
         self._change = change
         self._join = join
         self._best: dict[int, Kept] = {}  # by feature, the kept program with the fewest steps
         self._pending: deque[tuple[Program, Pair]] = deque(maxlen=_PENDING)
-        self._met: set[tuple[int, int]] = set()  # comparisons that were pending once: place and what was wanted there
+        self._met: Counter[tuple[int, int]] = Counter()  # place, and what was wanted there: how often that was tried
 
     # --- what runs next -----------------------------------------------------------------------------------------------
 
@@ -89,6 +89,7 @@ class Guided:
             program, pair = self._pending.popleft()
             solved = solve(program, pair, choices, self.limits)
             if solved is not None:
+                self._met[pair.place, pair.right] += 1
                 return solved
         return None
 
@@ -154,12 +155,13 @@ class Guided:
             self.kept = [each for each in self.kept if each.own]
 
     def _await(self, program: Program, pairs: list[Pair]) -> None:
-        """Comparisons that were not met before wait for being solved, the ones made last first: they lie deepest."""
-        count = 0
+        """Comparisons that were not solved often wait for it, those made last first: they lie deepest."""
+        seen = set()
         for pair in reversed(pairs):
             wanted = (pair.place, pair.right)
-            if wanted in self._met or count >= _PAIRS:
+            if wanted in seen or self._met[wanted] >= _ATTEMPTS:
                 continue
-            self._met.add(wanted)
+            seen.add(wanted)
             self._pending.append((program, pair))
-            count += 1
+            if len(seen) >= _PAIRS:
+                break

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST = 1024
 """Values remembered; the oldest go first."""
+_ELEMENTS = 64  # of a buffer that a comparison may ask for
+_MATCHES = 256  # places looked at where one side of a comparison stands
 _SIZES = (1, 2, 4, 8)
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
@@ -82,8 +84,9 @@ class Values:
 
 def solve(program: Program, pair: Pair, choices: Choices, limits: Limits) -> Program | None:
     """The program with one side of *pair* where the other stands in it; None if neither can be found."""
-    found = _matches(program, pair.left, pair.right, pair.size, limits)
-    found = found or _matches(program, pair.right, pair.left, pair.size, limits)
+    numbers = Numbers.of(program, limits)
+    found = _matches(numbers, pair.left, pair.right, pair.size)
+    found = found or _matches(numbers, pair.right, pair.left, pair.size)
     while found:
         made = found.pop(choices.integer(0, len(found) - 1))()
         if made is not None and made != program:
@@ -91,33 +94,58 @@ def solve(program: Program, pair: Pair, choices: Choices, limits: Limits) -> Pro
     return None
 
 
-def _matches(program: Program, here: int, wanted: int, size: int, limits: Limits) -> list[Callable[[], Program | None]]:
+class Numbers:
+    """A program's numbers, as bytes to be searched: eight of each, little-endian."""
+
+    _last: Numbers | None = None  # several comparisons of the same program come one after the other
+
+    def __init__(self, program: Program, limits: Limits) -> None:
+        self.program = program
+        self.limits = limits
+        self.slots = slots(program, limits)
+        self.data = b"".join([slot.value.to_bytes(8, "little") for slot in self.slots])
+
+    @classmethod
+    def of(cls, program: Program, limits: Limits) -> Numbers:
+        """Those of *program*."""
+        last = cls._last
+        if last is None or last.program is not program or last.limits is not limits:
+            last = cls._last = cls(program, limits)
+        return last
+
+    def with_other(self, here: int, wanted: int, size: int) -> list[tuple[Slot, int]]:
+        """Slots and values with *wanted* for *here*, as a whole or among their bytes, whichever end comes first."""
+        found: list[tuple[Slot, int]] = []
+        whole = (1 << 64) - 1
+        if here > whole or wanted > whole:
+            return found
+        least = next(each for each in _SIZES if here >> 8 * each == 0 and wanted >> 8 * each == 0)
+        for width in dict.fromkeys((8, size, least) if here else (8,)):  # there are zeros everywhere
+            for order in _ORDERS if width > 1 and here else _ORDERS[:1]:
+                if here >> 8 * width or wanted >> 8 * width:
+                    continue
+                needle, other = here.to_bytes(width, order), wanted.to_bytes(width, order)
+                at = self.data.find(needle)
+                while at >= 0 and len(found) < _MATCHES:
+                    place, offset = divmod(at, 8)
+                    if offset + width <= 8:
+                        old = self.data[8 * place : 8 * place + 8]
+                        value = int.from_bytes(old[:offset] + other + old[offset + width :], "little")
+                        found.append((self.slots[place], value))
+                    at = self.data.find(needle, at + 1)
+        return found
+
+
+def _matches(numbers: Numbers, here: int, wanted: int, size: int) -> list[Callable[[], Program | None]]:
     """Ways to have *wanted* where *here* stands."""
-    found: list[Callable[[], Program | None]] = []
-    for slot in slots(program, limits):
-        found += [partial(put, program, slot, value, limits) for value in _inside(slot, here, wanted, size)]
-    for at, step in enumerate(program.steps):
-        if isinstance(step, Supply):
+    program, limits = numbers.program, numbers.limits
+    found: list[Callable[[], Program | None]] = [
+        partial(put, program, slot, value, limits) for slot, value in numbers.with_other(here, wanted, size)
+    ]
+    for at, step in enumerate(program.steps) if 0 < here <= limits.longest_element * 64 else ():
+        if isinstance(step, Supply) and (step.request is None or (here <= _ELEMENTS and 0 < wanted <= _ELEMENTS)):
             found += [partial(_with, program, at, other) for other in _resized(step, here, wanted, limits)]
     return found
-
-
-def _inside(slot: Slot, here: int, wanted: int, size: int) -> Iterator[int]:
-    """The slot's value with *wanted* for *here*: as a whole, or for some of its bytes, whichever end comes first."""
-    if slot.value == here:
-        yield wanted
-    if not slot.most >> 32 or not here:  # there are zeros everywhere
-        return
-    data = slot.value.to_bytes(8, "little")
-    for width in [each for each in _SIZES if each <= size and here >> 8 * each == 0 and wanted >> 8 * each == 0]:
-        for order in _ORDERS if width > 1 else _ORDERS[:1]:
-            needle, other = here.to_bytes(width, order), wanted.to_bytes(width, order)
-            at = data.find(needle)
-            while at >= 0:
-                yield int.from_bytes(data[:at] + other + data[at + width :], "little")
-                at = data.find(needle, at + 1)
-        if width == size:
-            return
 
 
 def _resized(step: Supply, here: int, wanted: int, limits: Limits) -> Iterator[Supply]:
@@ -129,7 +157,10 @@ def _resized(step: Supply, here: int, wanted: int, limits: Limits) -> Iterator[S
         lengths: tuple[int, ...] = getattr(step, side)
         if lengths and sum(lengths) == here and here < wanted + lengths[-1] and wanted <= limits.longest_element:
             yield _sided(step, side, (*lengths[:-1], lengths[-1] + wanted - here))
-        if here in (len(lengths), len(step.readable) + len(step.writable)) and 0 < wanted - here + len(lengths) <= 64:
+        if (
+            here in (len(lengths), len(step.readable) + len(step.writable))
+            and 0 < wanted - here + len(lengths) <= _ELEMENTS
+        ):
             count = wanted - here + len(lengths)
             yield _sided(step, side, (*lengths, *(1,) * count)[:count])
 
@@ -137,7 +168,7 @@ def _resized(step: Supply, here: int, wanted: int, limits: Limits) -> Iterator[S
 def _recut(step: Supply, here: int, wanted: int, limits: Limits) -> Iterator[Supply]:
     """A request in *wanted* elements where it has *here* of them: on a side, or in all."""
     device = facts(limits).device
-    if device is None or step.request is None or not 0 < wanted <= 64:
+    if device is None or step.request is None:
         return
     message = device.message(step.request, 0, step.queue)
     sides = divide(len(message.readable), message.writable, step.cut)

@@ -31,6 +31,7 @@ class Wanted:
     everything: bool = False  # report known deviations, too
     version: str = spec.VERSIONS[-1]  # of VIRTIO, to judge by
     strict: bool = False  # what SHOULD be, must be
+    coverage: str = "auto"  # auto (guided by what the target counts of its own code, if it does), or off
 
     def options(self, runs: int) -> str:
         """The same as options of the command, for exactly so many programs."""
@@ -43,6 +44,7 @@ class Wanted:
         words += ["--all"] if self.everything else []
         words += [f"--spec {self.version}"] if self.version != spec.VERSIONS[-1] else []
         words += ["--strict"] if self.strict else []
+        words += ["--coverage off"] if self.coverage == "off" else []
         words += [f"--out {quote(str(self.out))}"] if str(self.out) != "vqfuzz-out" else []
         words += [f"--qemu {quote(self.qemu)}"] if self.qemu else []
         return " ".join(words)

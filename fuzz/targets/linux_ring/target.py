@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
+from fuzz.targets.counters import Counters, PlainCounters
 from fuzz.targets.linux_ring import build as building
 from fuzz.targets.linux_ring import trees
 from fuzz.targets.linux_ring.session import COUNTERS, MEMORY, RINGS, LinuxSession
@@ -54,6 +55,7 @@ class LinuxRing:
         self._channel: socket.socket | None = None
         self._memory: mmap.mmap | None = None
         self._counters: mmap.mmap | None = None
+        self._counts: PlainCounters | None = None
         self._session: LinuxSession | None = None
 
     @property
@@ -121,6 +123,9 @@ class LinuxRing:
         assert self._memory is not None
         assert self._counters is not None
         counted = memoryview(self._counters) if self._build == building.COVERAGE else None
+        if counted is not None:
+            self._counts = PlainCounters(counted)
+            self._counts.clear()
         return LinuxSession(process, channel, memoryview(self._memory), counted)
 
     def probe(self) -> Offer:
@@ -134,6 +139,14 @@ class LinuxRing:
             return Offer(session.accepts(_ALL) & known, 1, b"", details)
         except (TargetDied, TargetHung) as error:
             raise TargetError(f"{self.name} can't be asked: {error}") from None
+
+    def counters(self) -> Counters | None:
+        """Of a coverage build."""
+        if self._build != building.COVERAGE:
+            return None
+        if self._counts is None:
+            self.open()
+        return self._counts
 
     def words(self) -> str:
         """The last lines that the driver printed."""

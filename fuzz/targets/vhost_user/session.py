@@ -145,6 +145,9 @@ class VhostUserSession:
         self._packed = False
         self._broken = False
         self._closed = False
+        self.awaits = False  # whether a kick is followed by questions, until its handler has run
+        self.heedless = False  # it answered them, and the kick was still there
+        self.leaving: Callable[[], None] | None = None  # called when all is said, before the connection ends
         self.frontend = self._introduce()
         memory.clear()
         self.memory = memory.view()
@@ -250,10 +253,27 @@ class VhostUserSession:
     def inject(self, queue: int) -> None:
         """Kick a queue that was just started. Older texts start it then, newer ones before: here they coincide."""
         self.frontend.inject(queue, self._events[queue].kick)
+        self._await(queue)
 
     def notify(self, queue: int) -> None:
         """Kick. A system call, so everything stored before is visible, and loads after it come after it."""
         os.eventfd_write(self._events[queue].kick, 1)
+        self._await(queue)
+
+    def _await(self, queue: int) -> None:
+        """Return when a back-end with one thread has run its kick handler: without that, what it counts is chance.
+
+        It sees the kick no later than the first question, and has dealt with both before it takes the second.
+        """
+        if not self.awaits:
+            return
+        with self._conversing():
+            self.frontend.number(vu.GET_FEATURES)
+            self.frontend.number(vu.GET_FEATURES)
+        kick = select.poll()
+        kick.register(self._events[queue].kick, select.POLLIN)
+        if kick.poll(0):
+            self.awaits, self.heedless = False, True
 
     def called(self, queue: int, seconds: float) -> bool:
         """Whether the call event is there, waiting up to *seconds*. Raises TargetDied if the connection ends."""
@@ -349,6 +369,8 @@ class VhostUserSession:
                 if self._backend.reset_by == "stop":
                     self._stop_all()
                 self.frontend.settle()  # with anything left unread, the back-end would see a reset connection
+                if self.leaving is not None:
+                    self.leaving()
             except (ConversationError, OSError):
                 self._broken = True
         self.frontend.close()
