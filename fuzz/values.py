@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fuzz.devices import DeviceClass
 
 MOST = 1024
-"""Values remembered; the oldest go first."""
+"""Values remembered."""
 _ELEMENTS = 64  # of a buffer that a comparison may ask for
 _MATCHES = 256  # places looked at where one side of a comparison stands
 _SIZES = (1, 2, 4, 8)
@@ -29,12 +29,16 @@ _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
 class Pair(NamedTuple):
-    """A comparison that found *left* and *right*, of *size* bytes, unequal; *place* says where in the target's code."""
+    """A comparison that found *left* and *right*, of *size* bytes, unequal; *place* says where in the target's code.
+
+    *constant*: the right side is one, so it is what the code looks for, and no counter or index.
+    """
 
     place: int
     left: int
     right: int
     size: int
+    constant: bool = False
 
 
 class Slot(NamedTuple):
@@ -47,22 +51,20 @@ class Slot(NamedTuple):
 
 
 class Values:
-    """What was compared so far: numbers with their sizes, in the order in which they came."""
+    """Constants that the target compared with something, with their sizes, in the order in which they came."""
 
     def __init__(self) -> None:
         self.known: dict[int, int] = {}  # value: size in bytes
         self._list: list[int] = []
 
     def learn(self, pairs: Iterable[Pair]) -> None:
-        """Remember both sides of *pairs*."""
+        """Remember the constants of *pairs*; what else is compared mostly counts something."""
         known = self.known
         before = len(known)
         for pair in pairs:
-            for value in (pair.left, pair.right):
-                known.setdefault(value, pair.size)
+            if pair.constant and len(known) < MOST:
+                known.setdefault(pair.right, pair.size)
         if len(known) != before:
-            while len(known) > MOST:
-                del known[next(iter(known))]
             self._list = list(known)
 
     def place(self, program: Program, choices: Choices, limits: Limits) -> Program:

@@ -31,12 +31,16 @@ _HIT = re.compile(rb"[^\0]")
 
 
 class Compared(NamedTuple):
-    """A comparison that found *left* and *right*, of *size* bytes, unequal, at *place* of the code."""
+    """A comparison that found *left* and *right*, of *size* bytes, unequal, at *place* of the code.
+
+    *constant*: the right side is one, that stands in the code.
+    """
 
     place: int
     left: int
     right: int
     size: int
+    constant: bool = False
 
 
 class Counters(Protocol):
@@ -189,9 +193,9 @@ class SharedCounters:
         found: dict[Compared, None] = {}
         for number in range(now - count, now):
             at = self._compared_at + number % _COMPARED * _ENTRY.size
-            left, right, place, size, _ = _ENTRY.unpack_from(self._map, at)
+            left, right, place, size, constant = _ENTRY.unpack_from(self._map, at)
             if size in (1, 2, 4, 8):
-                found[Compared(place, left, right, size)] = None
+                found[Compared(place, left, right, size, bool(constant))] = None
         return [*found]
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ struct header {
 
 struct compared {
 	uint64_t left, right, place;
-	uint32_t size, spare;
+	uint32_t size, constant; /* whether the right side is one */
 };
 
 struct module {
@@ -265,7 +265,7 @@ CALLED(void) __sanitizer_cov_pcs_init(const uintptr_t *start, const uintptr_t *s
 
 /* --- comparisons ------------------------------------------------------------------------------------------------ */
 
-UNTRACED static void compare(uint64_t left, uint64_t right, uint32_t size, uintptr_t at)
+UNTRACED static void compare(uint64_t left, uint64_t right, uint32_t size, uint32_t constant, uintptr_t at)
 {
 	struct compared *one;
 	uint32_t place, slot;
@@ -286,18 +286,19 @@ UNTRACED static void compare(uint64_t left, uint64_t right, uint32_t size, uintp
 	one->right = right;
 	one->place = place;
 	one->size = size;
+	one->constant = constant;
 }
 
 #define COMPARISON(suffix, type)                                                                               \
 	CALLED(void) __sanitizer_cov_trace_cmp##suffix(type left, type right)                                  \
 	{                                                                                                      \
 		if (header)                                                                                    \
-			compare(left, right, sizeof(type), (uintptr_t)__builtin_return_address(0));            \
+			compare(left, right, sizeof(type), 0, (uintptr_t)__builtin_return_address(0));         \
 	}                                                                                                      \
 	CALLED(void) __sanitizer_cov_trace_const_cmp##suffix(type constant, type other)                        \
 	{                                                                                                      \
 		if (header)                                                                                    \
-			compare(other, constant, sizeof(type), (uintptr_t)__builtin_return_address(0));        \
+			compare(other, constant, sizeof(type), 1, (uintptr_t)__builtin_return_address(0));     \
 	}
 
 COMPARISON(1, uint8_t)
@@ -315,7 +316,7 @@ CALLED(void) __sanitizer_cov_trace_switch(uint64_t value, void *table)
 	if (!header)
 		return;
 	for (i = 0; i < cases[0] && i < 32; i++)
-		compare(value, cases[2 + i], (uint32_t)(cases[1] / 8), at + i);
+		compare(value, cases[2 + i], (uint32_t)(cases[1] / 8), 1, at + i);
 }
 
 CALLED(void) __sanitizer_cov_trace_cmpf(float left, float right)

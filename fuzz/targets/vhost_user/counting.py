@@ -6,12 +6,16 @@ Knows when a single-threaded back-end has run what it was kicked for. Must not k
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 from fuzz.targets.counters import VARIABLE, Counters, SharedCounters
 from fuzz.targets.process import Process
 from fuzz.targets.vhost_user.session import VhostUserSession
+
+_REST = 0.05  # seconds that a process may take, after its last answer, until it waits for what comes
 
 
 class Counting:
@@ -47,9 +51,17 @@ class Counting:
         if self._session is not None and self._session.heedless:
             self._alone = False
         self._session = session
-        session.awaits = self._alone and _single(process.pid)
-        session.leaving = shared.keep
+        pid = process.pid
+        session.awaits = self._alone and _single(pid)
+        session.leaving = partial(self._leave, pid)
+        _rest(pid)
         shared.clear()
+
+    def _leave(self, pid: int) -> None:
+        """All is said, and the connection about to end: what is counted from now on belongs to nobody."""
+        if self._shared is not None:
+            _rest(pid)
+            self._shared.keep()
 
     def close(self) -> None:
         """Let go."""
@@ -66,3 +78,16 @@ def _single(pid: int) -> bool:
             return len(os.listdir(f"/proc/{pid}/task")) == 1 and not file.read().split()
     except OSError:
         return False
+
+
+def _rest(pid: int) -> None:
+    """Return when the process waits: having answered, it still has to find its way back to where it waits for us."""
+    deadline = time.monotonic() + _REST
+    while time.monotonic() < deadline:
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                if file.read().rpartition(")")[2][1:2] != "R":
+                    return
+        except OSError:
+            return
+        os.sched_yield()

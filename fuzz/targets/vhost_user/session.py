@@ -30,6 +30,7 @@ USER_ADDRESS = 0x7_4000_0000
 STATUS_ALL = 0xF  # ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK (2.1)
 _ATTEMPTS = 40  # at a connection that is reset before the first reply
 _PAUSE = 0.005  # seconds between them
+_HEED = 0.2  # seconds in which a kick is taken by who takes kicks
 _LAST_BREATH = 1.0  # seconds a process may take to end after its connection closed (it may be writing a report)
 
 
@@ -145,8 +146,8 @@ class VhostUserSession:
         self._packed = False
         self._broken = False
         self._closed = False
-        self.awaits = False  # whether a kick is followed by questions, until its handler has run
-        self.heedless = False  # it answered them, and the kick was still there
+        self.awaits = False  # whether a kick is followed by a question, whose answer says that its handler has run
+        self.heedless = False  # nobody took a kick
         self.leaving: Callable[[], None] | None = None  # called when all is said, before the connection ends
         self.frontend = self._introduce()
         memory.clear()
@@ -263,17 +264,20 @@ class VhostUserSession:
     def _await(self, queue: int) -> None:
         """Return when a back-end with one thread has run its kick handler: without that, what it counts is chance.
 
-        It sees the kick no later than the first question, and has dealt with both before it takes the second.
+        It has taken the kick when the event is gone, so it deals with our question after that: the answer proves it.
         """
         if not self.awaits:
             return
-        with self._conversing():
-            self.frontend.number(vu.GET_FEATURES)
-            self.frontend.number(vu.GET_FEATURES)
         kick = select.poll()
         kick.register(self._events[queue].kick, select.POLLIN)
-        if kick.poll(0):
-            self.awaits, self.heedless = False, True
+        deadline = time.monotonic() + _HEED
+        while kick.poll(0):
+            if time.monotonic() > deadline:
+                self.awaits, self.heedless = False, True
+                return
+            os.sched_yield()
+        with self._conversing():
+            self.frontend.number(vu.GET_FEATURES)
 
     def called(self, queue: int, seconds: float) -> bool:
         """Whether the call event is there, waiting up to *seconds*. Raises TargetDied if the connection ends."""
