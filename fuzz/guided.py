@@ -102,7 +102,7 @@ class Guided:
         """A kept program with what the target compared changed into what it compared that with."""
         open_ = [riddle for riddle in self._riddles.values() if riddle.tries < _ATTEMPTS]
         for riddle in sorted(open_, key=_Riddle.rank)[:_LOOKS]:
-            solved = solve(riddle.program, riddle.pair, choices, self.limits)
+            solved = solve(riddle.program, riddle.pair, choices, self.limits, not riddle.tries % 2)
             riddle.tries = riddle.tries + 1 if solved is not None else _ATTEMPTS
             if solved is not None:
                 return solved
@@ -145,11 +145,10 @@ class Guided:
         new = [feature for feature in reached if feature not in best]
         compared = list(pairs)
         self.values.learn(compared)
-        if not new:
-            return 0
-        self.new += len(new)
-        self._keep(Kept(program, reached))
         self._await(program, compared)
+        if new:
+            self.new += len(new)
+            self._keep(Kept(program, reached))
         return len(new)
 
     def lookout(self, features: Iterable[int]) -> list[int]:

@@ -56,10 +56,7 @@ class Steering:
     def ran(self, program: Program, again: Callable[[], object]) -> None:
         """*program* has just run; *again* runs it once more."""
         seen = self._look()
-        if not self.search.lookout(seen.features):
-            self.search.values.learn(seen.pairs)
-            return
-        if self._shaky or self._trials:
+        if self.search.lookout(seen.features) and (self._shaky or self._trials):
             self._trials -= self._trials > 0
             again()
             self.again += 1
