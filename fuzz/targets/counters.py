@@ -158,6 +158,10 @@ class SharedCounters:
             return
         for start, length in self.places():
             self._map[start : start + length] = self._zeros[:length] if length <= COUNTERS else bytes(length)
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing was compared, whatever was counted."""
         self._epoch = self._epoch + 1 & 0xFFFFFFFF
         _WORD.pack_into(self._map, _EPOCH, self._epoch)
         self._since = self._field(11)
