@@ -1,8 +1,8 @@
 """Counters of another process as libFuzzer's own: it clears them before an input, and reads them behind it.
 
-libFuzzer is told of them as of a module that was loaded: a table of counters, and a table of as many places. Comparisons
-are replayed through the hooks that instrumented code calls, so that its dictionary learns what the other process looks
-for. Knows the core that atheris brings along. Must not know what a harness does.
+libFuzzer is told of them as of a module that was loaded: a table of counters, and a table of as many places.
+Comparisons are replayed through the hooks that instrumented code calls, so that its dictionary learns what the other
+process looks for. Knows the core that atheris brings along. Must not know what a harness does.
 """
 
 from __future__ import annotations
