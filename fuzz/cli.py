@@ -248,6 +248,7 @@ def probe(target: str, qemu: str) -> int:
 @click.option("--ldflags", "form", flag_value="ldflags", help="What the linker needs: our runtime, compiled.")
 @click.option("--rustflags", "form", flag_value="rustflags", help="Both, as RUSTFLAGS.")
 @click.option("--path", "form", flag_value="path", help="The runtime's source: one C file, MIT.")
+@click.option("--plugin", "form", flag_value="plugin", help="For QEMU's TCG: a plugin that counts code of a guest.")
 @click.option("--compiler", default="", metavar="COMMAND", help="For gcc or clang, as it is called.  [CC, or cc]")
 def cov_runtime(form: str | None, compiler: str) -> int:
     """Print what it takes to build a target that counts its own code, for vqfuzz fuzz to be guided by.

@@ -285,6 +285,8 @@ class QueueOracle:
         length = buffer.length
         if length is None or not buffer.writable or (self.started is not None and not self.started.lengths):
             return
+        if not kept and self.started is not None and 0 <= buffer.writable - length < self.started.proof:
+            return  # what is left is too short to tell that it was left alone
         untouched = kept[0][0] if kept else buffer.writable
         if untouched > max(length, 0) and (length < 0 or isinstance(self.reader, split.Reader)):
             case = self._case("written", buffer)

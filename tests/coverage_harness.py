@@ -18,6 +18,7 @@ from fuzz.targets.counters import VARIABLE, SharedCounters
 def main() -> None:
     """Fuzz with the arguments of the command line."""
     counters = SharedCounters()
+    counters.wanted = True
     environment = {**os.environ, VARIABLE: f"fd:{counters.descriptor}"}
     child = subprocess.Popen([os.environ["ECHO"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
                              env=environment, pass_fds=[counters.descriptor])  # fmt: skip

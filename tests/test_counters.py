@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from fuzz.coverage import build
 from fuzz.targets.counters import VARIABLE, PlainCounters, SharedCounters, hits_in
+from fuzz.targets.process import death_signal
 from tests.coverage_kit import needs_gcc
 
 CODE = r"""
@@ -41,6 +45,13 @@ int main(int count, char **words)
 	return 0;
 }
 """
+RUST = """
+fn main() {
+    let x: u64 = std::env::args().nth(1).unwrap().parse().unwrap();
+    println!("{}", if x == 123456789012 { "hit" } else { "no" });
+}
+"""
+ROOT = Path(__file__).resolve().parent.parent
 CLANG = next((name for name in ("clang", "clang-14", "clang-19") if shutil.which(name)), "")
 needs_clang = pytest.mark.skipif(not CLANG, reason="clang is not installed")
 BUILDS = [
@@ -154,10 +165,7 @@ def test_comparisons_are_logged_anew_after_each_clearing(counters, tmp_path):
 @pytest.mark.skipif(shutil.which("rustc") is None, reason="rustc is not installed")
 def test_rust_counts_too(counters, tmp_path):
     source, program = tmp_path / "x.rs", tmp_path / "x"
-    source.write_text(
-        'fn main() { let x: u64 = std::env::args().nth(1).unwrap().parse().unwrap();\n'
-        'println!("{}", if x == 123456789012 { "hit" } else { "no" }); }\n'
-    )  # fmt: skip
+    source.write_text(RUST)
     subprocess.run(["rustc", *build.rustflags().split(), "-O", str(source), "-o", str(program)], check=True)
     five = Ran(program, counters, "5")
     assert (5, 123456789012, 8, True) in five.compared
@@ -191,6 +199,27 @@ def test_who_is_not_wanted_costs_nothing(counters):
     counters.clear()
     counters.keep()
     assert counters.hits() == [(0, 9)]
+
+
+@needs_gcc
+@pytest.mark.target("qemu-system-x86_64")
+def test_a_plugin_of_qemu_counts_code_of_a_guest(counters):
+    """Here the guest is the firmware alone, in the last 128 KiB below 1 MiB."""
+    words = f"-accel tcg -display none -nodefaults -m 32 -plugin {build.plugin_file('gcc')},from=0xe0000,to=0x100000"
+    child = subprocess.Popen(["qemu-system-x86_64", *words.split()], pass_fds=[counters.descriptor],
+                             env={**os.environ, VARIABLE: f"fd:{counters.descriptor}"}, stderr=subprocess.PIPE,
+                             preexec_fn=death_signal())  # noqa: PLW1509  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while len(counters.hits()) < 20 and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        child.kill()
+        said = child.communicate()[1].decode()
+    assert len(counters.hits()) >= 20, said
+    refused = subprocess.run(["qemu-system-x86_64", "-plugin", f"{build.plugin_file('gcc')},form=1"],
+                             capture_output=True, text=True, check=False)  # fmt: skip
+    assert "form=1 is neither from=ADDRESS nor to=ADDRESS" in refused.stderr
 
 
 # --- vqfuzz cov-runtime ----------------------------------------------------------------------------------------------
@@ -235,8 +264,31 @@ def test_clang_is_told_by_what_it_says(cli, tmp_path):
     assert printed(cli, "--cflags", CC=CLANG) == "-fsanitize-coverage=trace-pc-guard,trace-cmp"
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_the_recipes_of_the_documentation_work(place, tmp_path, counters):
+    recipe = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/coverage.md").read_text(), re.MULTILINE | re.DOTALL)[place]
+    needed = {"cc": "gcc", "clang": CLANG, "rustc": "rustc"}[recipe.splitlines()[1].split()[0]]
+    if not needed or shutil.which(needed) is None:
+        pytest.skip(f"{needed or 'clang'} is not installed")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "vqfuzz").write_text(f'#!/bin/sh\nexec {sys.executable} -m fuzz "$@"\n')
+    (folder / "vqfuzz").chmod(0o755)
+    for name in ("cc", "clang"):
+        if needed != "rustc":
+            (folder / name).symlink_to(str(shutil.which(needed)))
+    (tmp_path / "backend.c").write_text(CODE)
+    (tmp_path / "backend.rs").write_text(RUST)
+    environment = {key: value for key, value in os.environ.items() if key != "CC"}
+    environment |= {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    subprocess.run(["sh", "-e", "-c", recipe], cwd=tmp_path, env=environment, check=True)
+    five = Ran(tmp_path / "backend", counters, "5")
+    assert set(Ran(tmp_path / "backend", counters, "123456789012").hits) - set(five.hits)
+    assert (5, 123456789012, 8, True) in five.compared
+
+
 def test_what_is_wrong_is_one_line(cli, tmp_path):
-    assert "say what to print: --cflags, --ldflags, --rustflags, --path" in printed(cli, code=2)
+    assert "say what to print: --cflags, --ldflags, --rustflags, --path, --plugin" in printed(cli, code=2)
     assert "'no-such-cc' is not installed" in printed(cli, "--ldflags", "--compiler", "no-such-cc", code=2)
     assert "No such option" in printed(cli, "--flags", code=2)
     spaced = printed(cli, "--ldflags", code=3, XDG_CACHE_HOME=str(tmp_path / "a b"))

@@ -7,7 +7,7 @@ import sys
 from fuzz.coverage import build
 from fuzz.trouble import UsageTrouble
 
-FORMS = ("cflags", "ldflags", "rustflags", "path")
+FORMS = ("cflags", "ldflags", "rustflags", "path", "plugin")
 
 
 def command(form: str | None, compiler: str) -> int:
@@ -21,6 +21,7 @@ def command(form: str | None, compiler: str) -> int:
         "ldflags": lambda: build.ldflags(compiler),
         "rustflags": lambda: build.rustflags(compiler),
         "path": lambda: str(build.SOURCE),
+        "plugin": lambda: str(build.plugin_file(compiler)),
     }[form]()
     sys.stdout.write(text + "\n")
     return 0

@@ -19,6 +19,7 @@ from fuzz.targets.process import first_line
 from fuzz.trouble import EnvironmentTrouble, UsageTrouble
 
 SOURCE = Path(__file__).parent / "runtime" / "vqcov.c"
+PLUGIN = SOURCE.with_name("tcg.c")
 _OWN = ("-O2", "-g", "-fPIC")
 _SECONDS = 60.0
 #: what is instrumented of a program, by the kind of its compiler
@@ -44,14 +45,27 @@ def rustflags(command: str = "") -> str:
 
 def object_file(command: str = "") -> Path:
     """The runtime, compiled if it isn't in the cache. Raises UsageTrouble, TargetError, EnvironmentTrouble."""
+    return _made("vqcov.o", ("-c",), (SOURCE,), command)
+
+
+def plugin_file(command: str = "") -> Path:
+    """A plugin for QEMU's TCG that counts blocks of the guest's code, with the runtime in it. Raises as object_file().
+
+    Its arguments are ``from=ADDRESS`` and ``to=ADDRESS``; counters are places from there on.
+    """
+    return _made("tcg.so", ("-shared",), (PLUGIN, SOURCE), command)
+
+
+def _made(name: str, flags: tuple[str, ...], sources: tuple[Path, ...], command: str) -> Path:
     words = _words(command)
-    text = SOURCE.read_bytes()
-    digest = hashlib.sha256(repr((words, first_line([*words, "--version"]), _OWN)).encode() + text).hexdigest()
-    made = cache() / "coverage" / digest[:24] / "vqcov.o"
+    digest = hashlib.sha256(repr((words, first_line([*words, "--version"]), _OWN, flags)).encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    made = cache() / "coverage" / digest.hexdigest()[:24] / name
     if any(character.isspace() for character in str(made)):
         raise EnvironmentTrouble(f"{made} can't stand among flags, for there is a space in it; set XDG_CACHE_HOME")
     if not made.exists():
-        _compile(words, made)
+        _compile([*words, *_OWN, *flags, *map(str, sources)], made)
     return made
 
 
@@ -87,7 +101,7 @@ def _compile(words: list[str], made: Path) -> None:
     try:
         new = folder / made.name
         done = subprocess.run(
-            [*words, *_OWN, "-c", str(SOURCE), "-o", str(new)],
+            [*words, "-o", str(new)],
             capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False,
             env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip

@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Iterable
 from pathlib import Path
 
-from fuzz.targets.counters import Compared, SharedCounters
+from fuzz.targets.counters import Compared, Counted, Counters
 from fuzz.trouble import EnvironmentTrouble
 
 _PROBE = "LLVMFuzzerRunDriver"  # what tells a process or a library that has libFuzzer in it
@@ -27,19 +27,25 @@ class _Place(ctypes.Structure):
     _fields_ = (("address", ctypes.c_size_t), ("flags", ctypes.c_size_t))
 
 
+def register(target: object) -> Registered | None:
+    """What *target* counts, told to libFuzzer; None if it does not count. It must have been started.
+
+    Raises EnvironmentTrouble if there is no libFuzzer.
+    """
+    counters = target.counters() if isinstance(target, Counted) else None
+    return None if counters is None else Registered(counters)
+
+
 class Registered:
     """*counters*, of which libFuzzer knows from now on, for as long as this process lives.
 
     Call before ``atheris.Fuzz()``, when the target has begun to count: the places that it has by then are told, as
-    libFuzzer has no room for more later. In a harness: ``replay()`` behind each input.
-    Raises EnvironmentTrouble if there is no libFuzzer, or the target does not count.
+    libFuzzer has no room for more later. In a harness: begin() before each input, replay() behind it.
+    Raises EnvironmentTrouble if there is no libFuzzer.
     """
 
-    def __init__(self, counters: SharedCounters) -> None:
-        if not counters.attached:
-            raise EnvironmentTrouble("the target does not count: build it with $(vqfuzz cov-runtime --cflags)")
+    def __init__(self, counters: Counters) -> None:
         core = _core()
-        counters.wanted = True
         self.counters = counters
         self._hooks = {width: getattr(core, _HOOK.format(width)) for width in _WIDTHS}
         for width, hook in self._hooks.items():
@@ -97,4 +103,4 @@ def _core() -> ctypes.CDLL:
     raise EnvironmentTrouble(f"nothing in {folder} has libFuzzer in it: {_PROBE} is missing")
 
 
-__all__ = ["MOST", "Registered"]
+__all__ = ["MOST", "Registered", "register"]

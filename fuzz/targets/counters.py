@@ -46,6 +46,19 @@ class Compared(NamedTuple):
 class Counters(Protocol):
     """How often places of the code were reached since clear(), up to 255 times."""
 
+    @property
+    def memory(self) -> mmap.mmap | memoryview:
+        """Where they are, writable: for who hands them to another engine."""
+        ...
+
+    def places(self) -> list[tuple[int, int]]:
+        """(offset, bytes) of all counters in the memory."""
+        ...
+
+    def forget(self) -> None:
+        """Nothing was compared, whatever was counted."""
+        ...
+
     def clear(self) -> None:
         """All begin at 0, and nothing was compared."""
         ...
@@ -87,22 +100,29 @@ class PlainCounters:
     """Bytes that count, and nothing else: ``DriverSession.counters``."""
 
     def __init__(self, memory: memoryview) -> None:
-        self._memory = memory
+        self.memory = memory
         self._zeros = bytes(len(memory))
         self._kept: bytes | None = None
 
+    def places(self) -> list[tuple[int, int]]:
+        """All of the memory."""
+        return [(0, len(self.memory))]
+
+    def forget(self) -> None:
+        """There are no comparisons."""
+
     def clear(self) -> None:
         """All begin at 0."""
-        self._memory[:] = self._zeros
+        self.memory[:] = self._zeros
         self._kept = None
 
     def keep(self) -> None:
         """What happens after this is none of the run's."""
-        self._kept = self._memory.tobytes()
+        self._kept = self.memory.tobytes()
 
     def hits(self) -> list[tuple[int, int]]:
         """(place, count) of each that was reached."""
-        return hits_in(self._memory.tobytes() if self._kept is None else self._kept)
+        return hits_in(self.memory.tobytes() if self._kept is None else self._kept)
 
     def compared(self) -> list[Compared]:
         """Nobody says."""
@@ -149,7 +169,7 @@ class SharedCounters:
 
     @property
     def memory(self) -> mmap.mmap:
-        """All of it, for who hands the counters to another engine."""
+        """All of it."""
         return self._map
 
     def clear(self) -> None:

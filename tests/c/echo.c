@@ -6,13 +6,12 @@
 
 static char depth(const uint8_t *record)
 {
-	uint64_t first, second;
+	uint64_t first;
 
 	memcpy(&first, record, 8);
-	memcpy(&second, record + 8, 8);
 	if (first != 0xfeedface12345678ull)
 		return '0';
-	if ((uint32_t)second != 0x5eedf00d)
+	if (record[8] < 0x70)
 		return '1';
 	return '2';
 }
