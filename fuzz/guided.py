@@ -171,7 +171,8 @@ class Guided:
     def _await(self, program: Program, pairs: list[Pair]) -> None:
         """Comparisons that were not met before are riddles; known ones get a program in which they may be solved."""
         riddles = self._riddles
-        for pair in pairs:
+        lately = pairs[::-1]  # what was compared last lies deepest; and zeros stand everywhere, or nowhere
+        for pair in [one for one in lately if one.left] + [one for one in lately if not one.left]:
             key = (pair.place, pair.right)
             riddle = riddles.get(key)
             if riddle is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from dataclasses import replace
 from functools import partial
 
@@ -13,10 +14,13 @@ from fuzz.coverage.feedback import Feedback, Seen, edge, likeness
 from fuzz.coverage.steering import steering
 from fuzz.program import Limits
 from fuzz.registry import make
+from fuzz.targets import QueueConfig
 from fuzz.targets.counters import Compared, PlainCounters
+from fuzz.targets.vhost_user.counting import _rests
 from fuzz.targets.vhost_user.target import make as backend_target
 from fuzz.trouble import UsageTrouble
 from fuzz.values import Pair
+from oracles import spec
 from tests.coverage_kit import OUTCOMES, Run, compiled, needs_gcc
 
 RUNS = 200
@@ -88,6 +92,39 @@ def test_a_back_end_with_threads_or_children_is_not_waited_for(backend, tmp_path
         session.close()
     finally:
         target.close()
+
+
+@needs_gcc
+def test_who_does_not_take_a_kick_is_not_asked_again(backend, tmp_path, monkeypatch):
+    monkeypatch.setattr("fuzz.targets.vhost_user.session._HEED", 0.05)
+    target = backend_target(f"exec[raw]:{backend} {{socket}} {tmp_path}/marks")
+    try:
+        target.counters()
+        session = target.open()
+        session.start(spec.VERSION_1, [QueueConfig(8, 64, 192, 256)])
+        session.notify(0)
+        assert (session.awaits, session.heedless) == (True, False)
+        session.stop(0)
+        session.notify(0)  # nobody listens to it
+        assert (session.awaits, session.heedless) == (False, True)
+        session.close()
+        assert not target.open().awaits  # from now on places that differ are masked
+    finally:
+        target.close()
+
+
+def test_a_process_that_is_busy_all_the_time_is_not_waited_for(monkeypatch):
+    limit = "fuzz.targets.vhost_user.counting._REST"
+    monkeypatch.setattr(limit, 60.0)
+    with subprocess.Popen(["sh", "-c", "while :; do :; done"]) as busy, subprocess.Popen(["sleep", "60"]) as idle:
+        try:
+            assert _rests(idle.pid)
+            monkeypatch.setattr(limit, 0.1)
+            assert not all(_rests(busy.pid) for _ in range(20))
+        finally:
+            busy.kill()
+            idle.kill()
+    assert _rests(busy.pid)  # it is gone
 
 
 @needs_gcc

@@ -35,7 +35,7 @@ class Device:
     def draw(self, choices: Choices, queue: int, limits: Limits) -> tuple[Request, tuple[int, ...]]:
         """A few words of any kind, the rest as long as it happens to be; in any number of elements."""
         integer = choices.integer
-        given = integer(0, 3) if integer(0, 3) else integer(0, WORDS)
+        given = WORDS if integer(0, 1) else integer(0, 3)
         words = [(name, _word(choices)) for name in _NAMES[:given]]
         most = limits.longest_element
         length = min(_length(choices), most) if integer(0, 3) else 8 * given

@@ -15,7 +15,7 @@ from fuzz.targets.counters import VARIABLE, Counters, SharedCounters
 from fuzz.targets.process import Process
 from fuzz.targets.vhost_user.session import VhostUserSession
 
-_REST = 0.05  # seconds that a process may take, after its last answer, until it waits for what comes
+_REST = 1.0  # seconds that a process may take, after its last answer, until it waits for what comes
 
 
 class Counting:
@@ -24,6 +24,7 @@ class Counting:
     def __init__(self) -> None:
         self._shared: SharedCounters | None = None
         self._session: VhostUserSession | None = None
+        self._rests = True  # until it was seen to be busy all the time
         self._alone = True  # until it turned out that it doesn't run its kick handlers between two messages
 
     def given(self) -> tuple[Mapping[str, int], Mapping[str, str]]:
@@ -54,14 +55,18 @@ class Counting:
         pid = process.pid
         session.awaits = self._alone and _single(pid)
         session.leaving = partial(self._leave, pid)
-        _rest(pid)
+        self._rest(pid)
         shared.clear()
 
     def _leave(self, pid: int) -> None:
         """All is said, and the connection about to end: what is counted from now on belongs to nobody."""
         if self._shared is not None:
-            _rest(pid)
+            self._rest(pid)
             self._shared.keep()
+
+    def _rest(self, pid: int) -> None:
+        """Let the process find its way back to where it waits for us, unless it never waits."""
+        self._rests = self._rests and _rests(pid)
 
     def close(self) -> None:
         """Let go."""
@@ -80,14 +85,15 @@ def _single(pid: int) -> bool:
         return False
 
 
-def _rest(pid: int) -> None:
-    """Return when the process waits: having answered, it still has to find its way back to where it waits for us."""
+def _rests(pid: int) -> bool:
+    """Return when the process waits; False if it is busy all the time."""
     deadline = time.monotonic() + _REST
     while time.monotonic() < deadline:
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
                 if file.read().rpartition(")")[2][1:2] != "R":
-                    return
+                    return True
         except OSError:
-            return
+            return True
         os.sched_yield()
+    return False

@@ -30,7 +30,7 @@ USER_ADDRESS = 0x7_4000_0000
 STATUS_ALL = 0xF  # ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK (2.1)
 _ATTEMPTS = 40  # at a connection that is reset before the first reply
 _PAUSE = 0.005  # seconds between them
-_HEED = 0.2  # seconds in which a kick is taken by who takes kicks
+_HEED = 2.0  # seconds in which a kick is taken by who takes kicks
 _LAST_BREATH = 1.0  # seconds a process may take to end after its connection closed (it may be writing a report)
 
 
