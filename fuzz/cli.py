@@ -251,7 +251,7 @@ def probe(target: str, qemu: str) -> int:
 @click.option("--plugin", "form", flag_value="plugin", help="For QEMU's TCG: a plugin that counts code of a guest.")
 @click.option("--compiler", default="", metavar="COMMAND", help="For gcc or clang, as it is called.  [CC, or cc]")
 def cov_runtime(form: str | None, compiler: str) -> int:
-    """Print what it takes to build a target that counts its own code, for vqfuzz fuzz to be guided by.
+    """Print what it takes to build a target whose own code guides the search.
 
     \b
     cc $(vqfuzz cov-runtime --cflags) -c backend.c
