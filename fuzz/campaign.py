@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from fuzz import __version__, corpus, deviations, encoding, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, audited, decide, minimise
+from fuzz.coverage.steering import Steering, steering
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
 from fuzz.hostile import drawn
@@ -58,6 +60,7 @@ class Campaign:
         self.limits = target.limits
         self.first: list[tuple[str, Program]] = []  # programs of a corpus, by their names: they run before all others
         self.over = False  # once set, no other program is begun
+        self.steering: Steering | None = None  # by the target's coverage, if it counts it
 
     def run(self) -> int:
         """Everything, until a find, the end, or Ctrl-C. Returns the exit code."""
@@ -71,6 +74,9 @@ class Campaign:
         self.say(header(str(wanted.seed), self.target.name, self.limits))
         for note in notes:
             self.say(note)
+        self.steering = steering(wanted.coverage, self.target, wanted.seed, self.limits, wanted.mode)
+        if self.steering is not None:
+            self.say("guided by what the target counts of its own code (--coverage off: not)")
         deviations.every()  # a list that can't be read is told now
         self.began = time.monotonic()
         code = None
@@ -100,7 +106,7 @@ class Campaign:
                 break
             if self.status.due(now):
                 self._progress(now)
-            program = self.first[index][1] if index < 0 else drawn(wanted.mode, wanted.seed, index, self.limits)
+            program = self._program(index)
             tally.drawn = max(index + 1, 0)
             if wanted.avoid and not wanted.avoid.isdisjoint(traits(program, self.limits.hints)):
                 index += 1
@@ -110,6 +116,8 @@ class Campaign:
             outcome, patient = decide(runner, program)
             runner.audit = False
             late, runner.late = runner.late, ""
+            if self.steering is not None and outcome.verdict not in BAD:
+                self.steering.ran(program, partial(runner.run, program))  # what is late now, is so of this program
             tally.programs += 1
             if late and before is not None and last.verdict not in BAD:
                 last.verdict, last.reason = runner.late_verdict, late
@@ -123,6 +131,17 @@ class Campaign:
             if runner.late:
                 outcome.verdict, outcome.reason = runner.late_verdict, runner.late
                 self._found(before, place, outcome, False, True)
+
+    def _program(self, index: int) -> Program:
+        """The corpus first, whose indices are negative; then what is drawn, or what the target's coverage suggests."""
+        if index < 0:
+            return self.first[index][1]
+        if self.steering is not None:
+            return self.steering.program(index)
+        return drawn(self.wanted.mode, self.wanted.seed, index, self.limits)
+
+    def _edges(self) -> list[str]:
+        return [self.steering.words()] if self.steering is not None else []
 
     def _count(self, program: Program, index: int, outcome: Outcome, patient: bool) -> bool:
         """Take an outcome into account; whether the campaign is over."""
@@ -144,7 +163,7 @@ class Campaign:
 
     def _progress(self, now: float) -> None:
         seconds = max(now - self.began - self.aside, 1e-6)
-        self.status.show(self.tally.progress(now - self.began, seconds))
+        self.status.show(self.tally.progress(now - self.began, seconds, self._edges()))
 
     # -- a find
 
@@ -331,7 +350,7 @@ class Campaign:
             also_seen(find, rule, tally.by_rule[rule] - 1, self.say)
         for line in tally.remarks():
             self.say(line)
-        self.say(tally.summary(whole, max(whole - self.aside, 1e-6), self.wanted.out, interrupted))
+        self.say(tally.summary(whole, max(whole - self.aside, 1e-6), self.wanted.out, interrupted, self._edges()))
         self.say(f"again: vqfuzz fuzz {quote(self.target.name)} {self.wanted.options(max(tally.drawn, 1))}")
 
 

@@ -73,6 +73,8 @@ _out = click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N",
               help="So many processes, each with a target and a seed of its own.")  # fmt: skip
 @click.option("--corpus", type=click.Path(path_type=Path), metavar="DIR", help="Run the programs of DIR first.")
+@click.option("--coverage", type=click.Choice(["auto", "off"]), default="auto", show_default=True,
+              help="auto: let a target that counts its own code guide the search (vqfuzz cov-runtime).")  # fmt: skip
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
 @click.option("--avoid", multiple=True, metavar="WHAT",
               help="Leave out programs with WHAT in them: full-ring, queue-reset, table, lever-pause, ….")  # fmt: skip
@@ -236,6 +238,25 @@ def probe(target: str, qemu: str) -> int:
     from fuzz.commands.listing import probe as command
 
     return command(target, qemu)
+
+
+@vqfuzz.command("cov-runtime")
+@click.option("--cflags", "form", flag_value="cflags", help="Flags for compiling what shall count.")
+@click.option("--ldflags", "form", flag_value="ldflags", help="What the linker needs: our runtime, compiled.")
+@click.option("--rustflags", "form", flag_value="rustflags", help="Both, as RUSTFLAGS.")
+@click.option("--path", "form", flag_value="path", help="The runtime's source: one C file, MIT.")
+@click.option("--plugin", "form", flag_value="plugin", help="For QEMU's TCG: a plugin that counts code of a guest.")
+@click.option("--compiler", default="", metavar="COMMAND", help="For gcc or clang, as it is called.  [CC, or cc]")
+def cov_runtime(form: str | None, compiler: str) -> int:
+    """Print what it takes to build a target whose own code guides the search.
+
+    \b
+    cc $(vqfuzz cov-runtime --cflags) -c backend.c
+    cc backend.o $(vqfuzz cov-runtime --ldflags) -o backend
+    """
+    from fuzz.commands.coverage import command
+
+    return command(form, compiler)
 
 
 @vqfuzz.command()

@@ -201,7 +201,11 @@ def known() -> Iterator[Known]:
     yield Known("linux-ring:SRC", "Linux's virtio_ring.c, compiled here from a tree, a tarball or an installed version "
                 "(scripts/install-targets --linux-sources); also SRC,build=sanitized", "driver")  # fmt: skip
     yield Known("vhost-user:SOCKET", "a vhost-user back-end that listens on SOCKET; vhost-user[blk]: says its class")
-    yield Known("exec:'CMD {socket}'", "a vhost-user back-end that we start, watch and restart; also exec[blk]:")
+    yield Known(
+        "exec:'CMD {socket}'",
+        "a vhost-user back-end that we start, watch and restart; also exec[blk]:, or "
+        "exec[raw]: for a device type that isn't among ours",
+    )
     from fuzz.targets.qemu.target import PROGRAM
     from fuzz.targets.qemu.target import available as has_qemu
 

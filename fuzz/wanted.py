@@ -34,6 +34,7 @@ class Wanted:
     jobs: int = 1  # processes that do it
     corpus: Path | None = None  # programs that run before those that are drawn
     share: tuple[int, int] = (0, 1)  # of the corpus: every so many files, from which one on
+    coverage: str = "auto"  # auto (guided by what the target counts of its own code, if it does), or off
 
     def options(self, runs: int, from_corpus: bool = True) -> str:
         """The same as options of the command, for exactly so many programs; without *from_corpus*, drawn ones alone."""
@@ -48,6 +49,7 @@ class Wanted:
         words += ["--all"] if self.everything else []
         words += [f"--spec {self.version}"] if self.version != spec.VERSIONS[-1] else []
         words += ["--strict"] if self.strict else []
+        words += ["--coverage off"] if self.coverage == "off" else []
         words += [f"--out {quote(str(self.out))}"] if str(self.out) != "vqfuzz-out" else []
         words += [f"--qemu {quote(self.qemu)}"] if self.qemu else []
         return " ".join(words)

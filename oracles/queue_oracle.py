@@ -282,10 +282,11 @@ class QueueOracle:
 
     def _more_written(self, buffer: Buffer, kept: tuple[tuple[int, int], ...]) -> None:
         """Lint: the used entry says that less was written than was."""
-        length = buffer.length
-        if length is None or not buffer.writable or (self.started is not None and not self.started.lengths):
+        started, length = self.started, buffer.length
+        if started is None or length is None or not buffer.writable or not started.lengths:
             return
-        untouched = kept[0][0] if kept else buffer.writable
+        short = length >= 0 and buffer.writable - length < started.proof  # too little to tell that it was left alone
+        untouched = kept[0][0] if kept else 0 if short else buffer.writable
         if untouched > max(length, 0) and (length < 0 or isinstance(self.reader, split.Reader)):
             case = self._case("written", buffer)
             case.what = spec.PACKED if length < 0 else spec.SPLIT

@@ -52,8 +52,8 @@ IMPURE = frozenset(
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
     (
-        "choices device_draws device_reader device_simpler draft encoding features generate hostile mutate phases "
-        "pieces program reader shapes shrink simpler strategies wild wild_reader words"
+        "choices device_draws device_reader device_simpler draft encoding features fitting generate guided hostile "
+        "mutate phases pieces program reader shapes shrink simpler strategies tweaks values wild wild_reader words"
     ).split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.

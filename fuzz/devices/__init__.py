@@ -68,7 +68,7 @@ class DeviceClass(Protocol):
 
 #: Names of classes, and the modules that know them where they are called otherwise.
 CLASSES = ("any", "blk", "net", "scsi", "rng", "console", "balloon", "input", "crypto", "9p", "sound", "iommu", "mem",
-           "pmem", "gpu", "rtc", "fs", "vsock")  # fmt: skip
+           "pmem", "gpu", "rtc", "fs", "vsock", "raw")  # fmt: skip
 _MODULES = {"9p": "p9"}
 
 

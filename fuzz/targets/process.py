@@ -167,10 +167,10 @@ class Process:
         except OSError as error:
             raise TargetError(f"can't prepare {self._folder}: {error.strerror}") from None
 
-    def start(self, descriptors: Mapping[str, int] | None = None) -> None:
+    def start(self, descriptors: Mapping[str, int] | None = None, environment: Mapping[str, str] | None = None) -> None:
         """Start the child, ending one that runs. Returns at once: see connect(). Raises TargetError.
 
-        It inherits *descriptors*; their numbers replace ``{NAME}`` in the command.
+        It inherits *descriptors*; their numbers replace ``{NAME}`` in the command. *environment* is added to its own.
         """
         self.end()
         self._numbers = dict(descriptors or {})
@@ -180,7 +180,7 @@ class Process:
         self._since = os.fstat(self._output).st_size
         Path(self.path).unlink(missing_ok=True)
         words = [self._replace(word) for word in self._template]
-        environment = {**os.environ, **{name: self._replace(value) for name, value in self._environment.items()}}
+        added = {**self._environment, **(environment or {})}
         try:
             self._child = subprocess.Popen(
                 words,
@@ -188,7 +188,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 stderr=self._output,
-                env=environment,
+                env={**os.environ, **{name: self._replace(value) for name, value in added.items()}},
                 pass_fds=list(self._numbers.values()),
                 preexec_fn=death_signal(),  # noqa: PLW1509  # two system calls, nothing that could need a lock
                 process_group=0,  # a Ctrl-C at the terminal is ours, and its children end with it

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, TargetDied, TargetError, TargetHung
+from fuzz.targets.counters import Counters, PlainCounters
 from fuzz.targets.linux_ring import build as building
 from fuzz.targets.linux_ring import trees
 from fuzz.targets.linux_ring.protocol import QUEUES
@@ -56,6 +57,7 @@ class LinuxRing:
         self._channel: socket.socket | None = None
         self._memory: mmap.mmap | None = None
         self._counters: mmap.mmap | None = None
+        self._counts: PlainCounters | None = None
         self._session: LinuxSession | None = None
 
     @property
@@ -123,6 +125,9 @@ class LinuxRing:
         assert self._memory is not None
         assert self._counters is not None
         counted = memoryview(self._counters) if self._build == building.COVERAGE else None
+        if counted is not None:
+            self._counts = PlainCounters(counted)
+            self._counts.clear()
         return LinuxSession(process, channel, memoryview(self._memory), counted)
 
     def probe(self) -> Offer:
@@ -136,6 +141,14 @@ class LinuxRing:
             return Offer(session.accepts(_ALL) & known, QUEUES, b"", details)
         except (TargetDied, TargetHung) as error:
             raise TargetError(f"{self.name} can't be asked: {error}") from None
+
+    def counters(self) -> Counters | None:
+        """Of a coverage build."""
+        if self._build != building.COVERAGE:
+            return None
+        if self._counts is None:
+            self.open()
+        return self._counts
 
     def words(self) -> str:
         """The last lines that the driver printed."""

@@ -30,6 +30,7 @@ USER_ADDRESS = 0x7_4000_0000
 STATUS_ALL = 0xF  # ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK (2.1)
 _ATTEMPTS = 40  # at a connection that is reset before the first reply
 _PAUSE = 0.005  # seconds between them
+_HEED = 2.0  # seconds in which a kick is taken by who takes kicks
 _LAST_BREATH = 1.0  # seconds a process may take to end after its connection closed (it may be writing a report)
 
 
@@ -145,6 +146,9 @@ class VhostUserSession:
         self._packed = False
         self._broken = False
         self._closed = False
+        self.awaits = False  # whether a kick is followed by a question, whose answer says that its handler has run
+        self.heedless = False  # nobody took a kick
+        self.leaving: Callable[[], None] | None = None  # called when all is said, before the connection ends
         self.frontend = self._introduce()
         memory.clear()
         self.memory = memory.view()
@@ -250,10 +254,30 @@ class VhostUserSession:
     def inject(self, queue: int) -> None:
         """Kick a queue that was just started. Older texts start it then, newer ones before: here they coincide."""
         self.frontend.inject(queue, self._events[queue].kick)
+        self._await(queue)
 
     def notify(self, queue: int) -> None:
         """Kick. A system call, so everything stored before is visible, and loads after it come after it."""
         os.eventfd_write(self._events[queue].kick, 1)
+        self._await(queue)
+
+    def _await(self, queue: int) -> None:
+        """Return when a back-end with one thread has run its kick handler: without that, what it counts is chance.
+
+        It has taken the kick when the event is gone, so it deals with our question after that: the answer proves it.
+        """
+        if not self.awaits:
+            return
+        kick = select.poll()
+        kick.register(self._events[queue].kick, select.POLLIN)
+        deadline = time.monotonic() + _HEED
+        while kick.poll(0):
+            if time.monotonic() > deadline:
+                self.awaits, self.heedless = False, True
+                return
+            os.sched_yield()
+        with self._conversing():
+            self.frontend.number(vu.GET_FEATURES)
 
     def called(self, queue: int, seconds: float) -> bool:
         """Whether the call event is there, waiting up to *seconds*. Raises TargetDied if the connection ends."""
@@ -349,6 +373,8 @@ class VhostUserSession:
                 if self._backend.reset_by == "stop":
                     self._stop_all()
                 self.frontend.settle()  # with anything left unread, the back-end would see a reset connection
+                if self.leaving is not None:
+                    self.leaving()
             except (ConversationError, OSError):
                 self._broken = True
         self.frontend.close()

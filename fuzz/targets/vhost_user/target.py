@@ -16,25 +16,19 @@ from difflib import get_close_matches
 
 from fuzz.program import Limits
 from fuzz.targets import Offer, TargetDied, TargetError, TargetHung, TargetMisspoke
-from fuzz.targets.presets import ACTIONS, PRESETS, Preset
+from fuzz.targets.counters import Counters
+from fuzz.targets.presets import PRESETS, Preset
 from fuzz.targets.process import NOT_YET, Process, connect, first_line, split_command
-from fuzz.targets.vhost_user import protocol
+from fuzz.targets.vhost_user import classes, protocol
+from fuzz.targets.vhost_user.counting import Counting
 from fuzz.targets.vhost_user.frontend import Closed, ConversationError, Frontend
 from fuzz.targets.vhost_user.session import SharedMemory, VhostUserSession
 from oracles import spec
 
 MEMORY = 1 << 21  # bytes shared with the device: buffers of 1 MiB and the rings
 _SHORT_BREATH = 0.02  # seconds to wait for the end of a process whose connection was expected to break
-_CONFIG = 60  # bytes of configuration space asked for: virtio-blk's up to write zeroes
-_NET_MRG_RXBUF = 1 << 15  # 5.1.3; no virtio-blk bit
-_BLK_FLUSH = 1 << 9  # 5.2.3
-_BLK_USUAL = 1 << 2 | 1 << 6 | _BLK_FLUSH  # SEG_MAX, BLK_SIZE, FLUSH: most offer one of them
-#: of each class: queues that it must have, its feature bits that we accept
-_CLASSES: dict[str, tuple[int, int]] = {"blk": (1, _BLK_FLUSH), "net": (2, 0), "fs": (2, 0), "vsock": (2, 0)}
 #: Statuses of who ends by itself, in order: 101 is a Rust panic, those from 126 on a shell's.
 _OF_ITSELF = re.compile(r"exit status (?!101$)(?:\d{1,2}|1[01]\d|12[0-5])")
-#: What may be said of a back-end in brackets, for its device class to know.
-FACTS = ("capacity", "forgets", "echo", "num_buffers")
 _GENERIC = re.compile(r"(exec|vhost-user)(?:\[([^]]*)\])?:(.*)", re.DOTALL)
 
 
@@ -47,7 +41,7 @@ class VhostUser:
     def __init__(self, name: str, limits: Limits, process: Process | None = None, path: str = "") -> None:
         self.name = name
         self.limits = limits
-        self.device_features = _CLASSES.get(limits.device, (0, 0))[1]
+        self.device_features = classes.CLASSES.get(limits.device, (0, 0))[1]
         self.reset_by = "reconnect"
         self.stop_spreads = False
         self.preset: Preset | None = None
@@ -62,6 +56,7 @@ class VhostUser:
         self._offer: Offer | None = None
         self._untold = ""  # how a process ended, if another had to be started for a connection
         self._spared = False  # the session that is open may end in any way
+        self._counting = Counting()
         self._provoked = False  # by hostile input, in the session that is open or was the last
 
     # --- what a session needs -----------------------------------------------------------------------------------------
@@ -76,7 +71,7 @@ class VhostUser:
         if not process.alive():
             if process.failed() and not self._in_order():
                 self._untold = process.obituary()  # nobody saw it end: between two sessions, say
-            process.start()
+            process.start(*self._counting.given())
             self._served = False
         self._connected = True
         return process.connect(self.preset.patience if self.preset else 10.0)
@@ -162,7 +157,12 @@ class VhostUser:
             raise
         except OSError as error:
             raise TargetError(f"no memory can be shared: {error.strerror}") from None
+        self._counting.begin(self._session, process)
         return self._session
+
+    def counters(self) -> Counters | None:
+        """Of the process, if it is ours, and built with vqcov.c."""
+        return self._counting.counters()
 
     def spare(self) -> None:
         """A connection may break, and the process serves the next one."""
@@ -217,7 +217,7 @@ class VhostUser:
         try:
             frontend.negotiate()
             queues = frontend.queue_count()
-            config = frontend.config(_CONFIG)
+            config = frontend.config(classes.CONFIG)
         except ConversationError as error:
             end = self.obituary(1.0 if isinstance(error, Closed) else 0.0)
             raise TargetError(f"{self.name} {error}" + (f": {end}" if end else "")) from None
@@ -269,6 +269,7 @@ class VhostUser:
             self._session.close()
         if self._process is not None:
             self._process.close()
+        self._counting.close()
         if self._memory is not None:
             self._memory.close()
             self._memory = None
@@ -317,32 +318,6 @@ def _from_preset(preset: Preset) -> VhostUser:
     return target
 
 
-def _guess(offer: Offer) -> str:
-    """The class of a device that offers this, or '' if it can't be told."""
-    if offer.features & _NET_MRG_RXBUF:
-        return "net"
-    capacity = int.from_bytes(offer.config[:8], "little")
-    if offer.features & _BLK_USUAL and len(offer.config) == _CONFIG and 0 < capacity < 1 << 40:
-        return "blk"
-    return ""
-
-
-def _limits(device: str, offer: Offer) -> Limits:
-    """What may be drawn for a back-end that offers this."""
-    features = offer.features
-    capacity = int.from_bytes(offer.config[:8], "little")
-    return Limits(
-        layouts=spec.LAYOUTS if features & spec.RING_PACKED else (spec.SPLIT,),
-        in_order=(False, True) if features & spec.IN_ORDER else (False,),
-        features=features & (spec.INDIRECT_DESC | spec.EVENT_IDX),
-        device=device,
-        queues=_CLASSES[device][0],
-        actions=ACTIONS,
-        mixed_indirect=False,  # few devices follow 2.7.5.3.2 there, and that would hide everything else
-        hints=(("capacity", capacity),) if device == "blk" and capacity else (),
-    )
-
-
 def make(words: str) -> VhostUser:
     """The target that *words* name: ``vhost-user:PATH``, ``exec:COMMAND`` or a preset.
 
@@ -357,9 +332,7 @@ def make(words: str) -> VhostUser:
         close = get_close_matches(words, PRESETS, 1, 0)
         raise TargetError(f"no vhost-user target is called {words!r}; the nearest is {close[0]!r}")
     kind, brackets, rest = match.groups()
-    device, facts = _bracketed(brackets)
-    if device is not None and device not in _CLASSES:
-        raise TargetError(f"there is no device class {device!r} for {kind}: it is {' or '.join(_CLASSES)}")
+    device, facts = classes.bracketed(kind, brackets)
     if kind == "exec":
         target = VhostUser(words, Limits(), Process(split_command(rest)))
     elif rest:
@@ -375,26 +348,13 @@ def make(words: str) -> VhostUser:
     return target
 
 
-def _bracketed(brackets: str | None) -> tuple[str | None, list[tuple[str, int]]]:
-    """The device class, and the facts about it, of ``[blk,forgets=1]``."""
-    if brackets is None:
-        return None, []
-    device, *rest = brackets.split(",")
-    facts = []
-    for word in rest:
-        name, _, value = word.partition("=")
-        if name not in FACTS or not value.isdecimal():
-            raise TargetError(f"{word!r} is no fact about a device: write one of {', '.join(FACTS)}, as in forgets=1")
-        facts.append((name, int(value)))
-    return device, facts
-
-
 def _learn(target: VhostUser, kind: str, device: str) -> None:
     offer = target.probe()
     if not offer.features & spec.VERSION_1:
         raise TargetError(f"{target.name} does not offer version_1")
-    device = device or _guess(offer)
+    device = device or classes.guess(offer)
     if not device:
-        raise TargetError(f"what device {target.name} is can't be told: write {kind}[blk]: or {kind}[net]:")
-    target.limits = _limits(device, offer)
-    target.device_features = _CLASSES[device][1]
+        known = f"write {kind}[blk]: or {kind}[net]:, or {kind}[raw]: if it is any other"
+        raise TargetError(f"what device {target.name} is can't be told: {known}")
+    target.limits = classes.limits(device, offer)
+    target.device_features = classes.CLASSES[device][1]
