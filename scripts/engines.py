@@ -184,7 +184,7 @@ def document(columns: Sequence[Column], faults: Sequence[str], seeds: Sequence[i
         "# Engines",
         "",
         "How many programs it takes to find a planted fault, with each of the engines of `vqfuzz fuzz --engine`: the",
-        f"median of {len(seeds)} seeds, at most {cap} programs each. Where not all seeds found it, it says how many did.",
+        f"median of {len(seeds)} seeds, at most {cap} programs each. Where not all found it, it says how many did.",
         "Nothing is told to them about where to look, and no corpus is given.",
         "",
         "| target | what is wrong | " + " | ".join(column.title for column in columns) + " |",
