@@ -275,3 +275,24 @@ def test_seeds_keep_every_property(name):
 )
 def test_texts_that_once_broke_a_property(text):
     assert texts.program_text(text.encode()) is None
+
+
+def test_a_target_that_counts_is_told_of_to_libfuzzer(monkeypatch):
+    """What registers its counters is tested where it stands; here, that it is asked around each run."""
+    said: list[str] = []
+
+    class Registered:
+        def begin(self) -> None:
+            said.append("begin")
+
+        def replay(self) -> None:
+            said.append("replay")
+
+    monkeypatch.setattr(
+        "fuzz.harness.programs.register", lambda target: Registered() if target.name == "model" else None
+    )
+    programs = Programs("model")
+    assert programs.counted()
+    assert programs.look(b"x") is None
+    assert said == ["begin", "replay"]
+    assert not Programs("model-driver").counted()

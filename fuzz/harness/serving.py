@@ -106,6 +106,7 @@ def main() -> None:
     def TestOneInput(data: bytes) -> None:
         served.serve(data)
 
+    served.counted()
     if settings["states"]:
         served.bank = start.Bank(STATES)
     modules = () if settings["plain"] else start.DRIVER if served.limits.role == "device" else start.DEVICE
