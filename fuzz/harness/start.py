@@ -1,7 +1,7 @@
 """From an entry to libFuzzer: what is instrumented, which flags are given, who mutates.
 
 Of our code only the oracles' is instrumented for programs, and of a parser the modules that it is made of: more
-would cost five times the time for places that say nothing. Knows the library; the only module that does, so that
+would cost several times the time for places that say nothing. Knows the library; the only module that does, so that
 nothing else needs it. Must not know what a harness looks for.
 """
 
@@ -82,8 +82,7 @@ def functions(module: ModuleType) -> list[FunctionType]:
 def instrument(modules: Sequence[str], test: Test, operands: bool) -> int:
     """Put counters into the functions of *modules* and into *test*; returns how many functions have some now.
 
-    *operands*: what is compared is told to libFuzzer, too, which tries it in inputs. That costs as much again, and is
-    of use only where it mutates bytes.
+    *operands*: what is compared is told to libFuzzer, too, which tries it in inputs: of use where it mutates bytes.
     """
     import atheris
 
