@@ -17,6 +17,7 @@ from fuzz import encoding, finds
 from fuzz.fitting import fit
 from fuzz.generate import nth
 from fuzz.harness import NAMES, start, texts
+from fuzz.harness.lines import Lines
 from fuzz.harness.programs import Programs, decode, encode
 from fuzz.harness.raising import Broken, Found, harmless, identifier, report
 from fuzz.harness.seeds import seeds
@@ -296,3 +297,20 @@ def test_a_target_that_counts_is_told_of_to_libfuzzer(monkeypatch):
     assert programs.look(b"x") is None
     assert said == ["begin", "replay"]
     assert not Programs("model-driver").counted()
+
+
+@pytest.mark.parametrize("name", ["program_text", "trace", "report_inputs"])
+def test_lines_are_changed_within_their_size_and_come_back_the_same(name):
+    lines = Lines(name)
+    data = next(data for _, data in seeds(name))
+    made = set()
+    for seed in range(200):
+        other = lines.mutate(data, 3000, seed)
+        assert len(other) <= 3000
+        assert other == lines.mutate(data, 3000, seed)
+        assert len(lines.cross(data, other, 100, seed)) <= 100
+        made.add(other)
+    assert len(made) > 150
+    assert lines.mutate(b"", 10, 1) is not None
+    lines.bytewise = lambda data, most: b"by bytes"
+    assert 50 < sum(lines.mutate(data, 100, seed) == b"by bytes" for seed in range(200)) < 150

@@ -17,6 +17,8 @@ from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Protocol
 
+from fuzz.coverage.libfuzzer import _core as core
+from fuzz.harness.lines import Lines
 from fuzz.trouble import TARGET
 
 INSTRUMENT = "VQFUZZ_INSTRUMENT"
@@ -124,6 +126,13 @@ def end_with_parent(parent: int) -> None:
         sys.exit(0)
 
 
+def bytewise(data: bytes, most: int) -> bytes:
+    """*data* as libFuzzer would mutate it by itself, with what it has learnt of operands; only while it fuzzes."""
+    mutate = core().LLVMFuzzerMutate  # what the library offers for this believes that nothing fuzzes
+    room = ctypes.create_string_buffer(data[:most], most)
+    return room.raw[: mutate(room, ctypes.c_size_t(min(len(data), most)), ctypes.c_size_t(most))]
+
+
 def arguments(given: Sequence[str]) -> list[str]:
     """The command line with our flags where it has none of these. Exits if it would come to nothing."""
     names = {word.partition("=")[0] for word in given}
@@ -146,7 +155,9 @@ def start(test: Test, modules: Sequence[str], mutating: Mutating | None = None) 
     import atheris
 
     ours = mutating is not None and os.environ.get(MUTATOR, "on") != "off"
-    instrument(modules, test, not ours)
+    if isinstance(mutating, Lines):
+        mutating.bytewise = bytewise
+    instrument(modules, test, not ours or isinstance(mutating, Lines))
     words = arguments([os.environ.get(SELF, sys.argv[0]), *sys.argv[1:]])
     if mutating is None or not ours:
         atheris.Setup(words, test)
