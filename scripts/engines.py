@@ -22,10 +22,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fuzz.confirm import Runner  # noqa: E402 - found by the line above
-from fuzz.engines import DEFAULT, Source, make  # noqa: E402
-from fuzz.registry import make as make_target  # noqa: E402
-from fuzz.verdict import BAD  # noqa: E402
+from fuzz.confirm import Runner  # noqa: E402  # found by the line above
+from fuzz.engines import DEFAULT, Source, make  # noqa: E402  # as above
+from fuzz.registry import make as make_target  # noqa: E402  # as above
+from fuzz.verdict import BAD  # noqa: E402  # as above
 
 #: The faults: of devices in their order, batches, rings, stores, notifications and lives; of drivers.
 FAULTS: tuple[str, ...] = (

@@ -188,11 +188,23 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch):
 
 
 def test_the_command_knows_the_engines():
-    from fuzz import cli
-
-    assert cli.ENGINES == NAMES
+    assert f"[{'|'.join(NAMES)}]" in vqfuzz("fuzz", "--help").stdout
     done = vqfuzz("fuzz", "model", "--engine", "afl")
     assert done.returncode == 2
+
+
+def test_the_table_of_engines_is_measured_and_written(tmp_path):
+    pytest.importorskip("atheris")
+    out = tmp_path / "engines.md"
+    command = [sys.executable, str(ROOT / "scripts/engines.py"), "--cap", "12", "--seeds", "1", "--out", str(out)]
+    done = subprocess.run([*command, "--faults", "model:a05", "model:deaf-to-flags"], capture_output=True, text=True,
+                          check=False, timeout=110)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in out.read_text().splitlines() if line.startswith("| `model")]
+    assert [len(row) for row in rows] == [9, 9]
+    assert all(1 <= int(cell) <= 12 or cell.startswith(">12") for cell in rows[0][2:] if cell.isdigit())
+    assert rows[1][2:] == [">12 (0/1)"] * 7  # that one is a warning, and no engine calls it a find
+    assert "scripts/engines.py --cap 12 --seeds 1" in out.read_text()
 
 
 # --- states -----------------------------------------------------------------------------------------------------------
