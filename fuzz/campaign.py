@@ -9,14 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
-from fuzz import __version__, corpus, deviations, encoding, finds
+from fuzz import __version__, corpus, deviations, encoding, engines, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, audited, decide, minimise
 from fuzz.coverage.steering import Steering, steering
 from fuzz.earlier import Programs, needed, smaller
+from fuzz.engines.composed import Behind, Steered
 from fuzz.finds import Find
-from fuzz.hostile import drawn
 from fuzz.program import Limits, Program
 from fuzz.report.text import quote
 from fuzz.status import Status, counted
@@ -61,6 +60,7 @@ class Campaign:
         self.first: list[tuple[str, Program]] = []  # programs of a corpus, by their names: they run before all others
         self.over = False  # once set, no other program is begun
         self.steering: Steering | None = None  # by the target's coverage, if it counts it
+        self.engine: engines.Engine
 
     def run(self) -> int:
         """Everything, until a find, the end, or Ctrl-C. Returns the exit code."""
@@ -74,10 +74,8 @@ class Campaign:
         self.say(header(str(wanted.seed), self.target.name, self.limits))
         for note in notes:
             self.say(note)
-        self.steering = steering(wanted.coverage, self.target, wanted.seed, self.limits, wanted.mode)
-        if self.steering is not None:
-            self.say("guided by what the target counts of its own code (--coverage off: not)")
         deviations.every()  # a list that can't be read is told now
+        self.engine = self._engine()
         self.began = time.monotonic()
         code = None
         try:
@@ -88,57 +86,76 @@ class Campaign:
             self.status.clear()
             self.say(f"stopped after {counted(self.tally.programs, 'program')}: {error}")
             code = FOUND if self.tally.found else TARGET
+        finally:
+            self.engine.close()
         self._finish(code == INTERRUPTED)
         return self.tally.code() if code is None else code
 
     # -- the loop
 
     def _programs(self) -> None:
-        wanted, tally, runner = self.wanted, self.tally, self.runner
+        wanted, tally, runner, engine = self.wanted, self.tally, self.runner, self.engine
         limit = wanted.runs if wanted.runs is not None else 1 << 62
         deadline = self.began + wanted.seconds if wanted.seconds is not None else float("inf")
         before: Program | None = None
         outcome = Outcome()
-        index, place = -len(self.first), 0  # those of the corpus have numbers below 0
-        while index < limit and not self.over:
+        place = 0
+        while (engine.apart or engine.drawn < limit) and not self.over:
             now = time.monotonic()
             if now >= deadline:
                 break
             if self.status.due(now):
                 self._progress(now)
-            program = self._program(index)
-            tally.drawn = max(index + 1, 0)
+            program = engine.next()
+            self._note()
+            if program is None:
+                if engine.over:
+                    break
+                continue
+            index = engine.drawn - 1
             if wanted.avoid and not wanted.avoid.isdisjoint(traits(program, self.limits.hints)):
-                index += 1
                 continue
             last = outcome
             runner.audit = index % AUDITED == 0
             outcome, patient = decide(runner, program)
             runner.audit = False
             late, runner.late = runner.late, ""
-            if self.steering is not None and outcome.verdict not in BAD:
-                self.steering.ran(program, partial(runner.run, program))  # what is late now, is so of this program
-            tally.programs += 1
+            engine.ran(program, outcome)
+            tally.programs += not engine.apart
             if late and before is not None and last.verdict not in BAD:
                 last.verdict, last.reason = runner.late_verdict, late
                 if self._found(before, place, last, False, True):
                     return
             if self._count(program, index, outcome, patient):
                 return
-            before, place, index = program, index, index + 1
+            before, place = program, index
         if runner.real and before is not None and outcome.verdict not in BAD:
             runner.settle()
             if runner.late:
                 outcome.verdict, outcome.reason = runner.late_verdict, runner.late
                 self._found(before, place, outcome, False, True)
 
-    def _program(self, index: int) -> Program:
-        """The corpus first, whose indices are negative; then what is drawn, or what the target's coverage suggests."""
-        if index < 0:
-            return self.first[index][1]
+    def _note(self) -> None:
+        """What the engine has done by itself."""
+        engine, tally = self.engine, self.tally
+        tally.drawn = max(engine.drawn, 0)
+        if engine.apart:
+            tally.programs, tally.chains = engine.drawn, engine.used
+            while engine.shapes:
+                tally.shape(*engine.shapes.pop())
+
+    def _engine(self) -> engines.Engine:
+        """Where programs come from. Those of a corpus have numbers below 0."""
+        wanted = self.wanted
+        if wanted.engine == engines.DEFAULT:
+            self.steering = steering(wanted.coverage, self.target, wanted.seed, self.limits, wanted.mode)
         if self.steering is not None:
-            return self.steering.program(index)
-        return drawn(self.wanted.mode, self.wanted.seed, index, self.limits)
+            self.say("guided by what the target counts of its own code (--coverage off: not)")
+        source = wanted.source(self.target, self.limits)
+        engine: engines.Engine = (
+            Steered(self.steering, self.runner.run) if self.steering else engines.make(wanted.engine, source)
+        )
+        return Behind([program for _, program in self.first], engine) if self.first else engine
 
     def _edges(self) -> list[str]:
         return [self.steering.words()] if self.steering is not None else []
@@ -155,7 +172,9 @@ class Campaign:
             tally.warnings[warning.rule] += 1
         if outcome.verdict in BAD:
             return self._found(program, index, outcome, patient, False)
-        if outcome.verdict == UNDECIDED:
+        if self.engine.apart:
+            tally.flaky += 1  # it failed in the engine's process
+        elif outcome.verdict == UNDECIDED:
             tally.undecided += 1
         elif patient:
             tally.slow += 1

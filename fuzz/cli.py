@@ -18,6 +18,7 @@ from fuzz.options import Commands
 from fuzz.options import qemu as _qemu
 from fuzz.trouble import INTERRUPTED, TARGET, USAGE, EnvironmentTrouble, UsageTrouble
 
+ENGINES = ("directed", "random", "state", "hypothesis", "atheris")  # those of fuzz.engines, which is imported late
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, None: 1.0}
 
@@ -70,6 +71,8 @@ _out = click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT
 @click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
 @click.option("--mode", type=click.Choice(["legal", "hostile", "mixed"]), default="legal", show_default=True,
               help="hostile: break the driver's rules, and judge safety and recovery alone.")  # fmt: skip
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
+              help="Where programs come from; atheris is libFuzzer, guided by coverage of the oracle.")  # fmt: skip
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N",
               help="So many processes, each with a target and a seed of its own.")  # fmt: skip
 @click.option("--corpus", type=click.Path(path_type=Path), metavar="DIR", help="Run the programs of DIR first.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fuzz.engines import DEFAULT, Source
 from fuzz.program import Limits
 from fuzz.report.text import quote
 from fuzz.targets import Offer, Target, TargetError
@@ -35,12 +36,19 @@ class Wanted:
     corpus: Path | None = None  # programs that run before those that are drawn
     share: tuple[int, int] = (0, 1)  # of the corpus: every so many files, from which one on
     coverage: str = "auto"  # auto (guided by what the target counts of its own code, if it does), or off
+    engine: str = DEFAULT  # where programs come from
+
+    def source(self, target: Target, limits: Limits) -> Source:
+        """What the engine must know."""
+        return Source(target.name, self.qemu, self.seed, self.mode, limits, self.runs, self.avoid, self.version,
+                      self.strict)  # fmt: skip
 
     def options(self, runs: int, from_corpus: bool = True) -> str:
         """The same as options of the command, for exactly so many programs; without *from_corpus*, drawn ones alone."""
         words = [f"--seed {self.seed}", f"--runs {runs}"]
         words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
         words += [f"--corpus {quote(str(self.corpus))}"] if self.corpus is not None and from_corpus else []
+        words += [f"--engine {self.engine}"] if self.engine != DEFAULT else []
         words += [f"--mode {self.mode}"] if self.mode != "legal" else []
         words += [f"--layout {self.layout}"] if self.layout else []
         words += [f"--in-order {self.in_order}"] if self.in_order else []

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import gettempdir
 
+from fuzz import engines
 from fuzz.campaign import Campaign, Wanted
 from fuzz.registry import make
 from fuzz.status import Status
@@ -27,7 +28,7 @@ def say(text: str) -> None:
 def fuzz(target: str, seconds: float | None, runs: int | None, seed: int | None, layout: str | None,
          in_order: str | None, go_on: bool, out: Path, qemu: str, avoid: tuple[str, ...],
          everything: bool, version: str, strict: bool, mode: str = "legal", jobs: int = 1,
-         corpus: Path | None = None, coverage: str = "auto") -> int:  # fmt: skip
+         corpus: Path | None = None, coverage: str = "auto", engine: str = engines.DEFAULT) -> int:  # fmt: skip
     """Run the campaign; returns the exit code."""
     if seed is None:
         import secrets
@@ -36,9 +37,10 @@ def fuzz(target: str, seconds: float | None, runs: int | None, seed: int | None,
     if seconds is None and runs is None:
         seconds = _SECONDS
     wanted = Wanted(seed, runs, seconds, layout, in_order, go_on, out, qemu, words(avoid), mode, everything,
-                    version, strict, jobs=jobs, corpus=corpus, coverage=coverage)  # fmt: skip
+                    version, strict, jobs=jobs, corpus=corpus, coverage=coverage, engine=engine)  # fmt: skip
     if jobs > 1 and target.partition(":")[0].partition("[")[0] == "vhost-user":
         raise UsageTrouble(f"--jobs: {target} runs already, and serves one of us; exec:'CMD {{socket}}' starts more")
+    engines.check(engine)
     made = make(target, qemu)
     sweep(gettempdir(), RUN)  # what killed runs left
     if jobs > 1:
