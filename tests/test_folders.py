@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+import pytest
 
 from fuzz import finds
 from fuzz.program import Notify, Program, Supply
@@ -57,21 +60,37 @@ def test_nothing_else_is_swept(tmp_path):
     (tmp_path / "vq-file").write_text("a file")
     (tmp_path / "real").mkdir()
     (tmp_path / "vq-link").symlink_to(tmp_path / "real")
-    (tmp_path / "vq-new-12345678").mkdir()  # somebody is about to lock it
     names = sorted(path.name for path in tmp_path.iterdir())
     assert sweep(tmp_path, "vq-") == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert sweep(tmp_path / "nowhere", "vq-") == 0
 
 
-def test_a_folder_that_was_never_locked_goes_when_it_is_old_and_empty(tmp_path):
+def test_a_folder_that_was_never_locked_goes_if_it_is_empty(tmp_path):
     for name in ("vq-new-11111111", "vq-new-22222222"):
         (tmp_path / name).mkdir()
     (tmp_path / "vq-new-22222222/file").write_text("not ours to say")
-    for path in tmp_path.iterdir():
-        os.utime(path, (1, 1))
     assert sweep(tmp_path, "vq-") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["vq-new-22222222"]
+
+
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    real = tempfile.mkdtemp
+    swept: list[int] = []
+
+    def make(**words):
+        made = real(**words)
+        if not swept:
+            swept.append(sweep(tmp_path, "vq-"))
+        return made
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make)
+    made = Folder(tmp_path, "vq-")
+    assert swept == [1]
+    assert list(tmp_path.iterdir()) == [made.path]
+    made.remove()
+    with pytest.raises(FileNotFoundError):
+        Folder(tmp_path / "nowhere", "vq-")
 
 
 def test_a_target_sweeps_what_a_killed_one_left(tmp_path, monkeypatch):

@@ -10,7 +10,6 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,19 +18,27 @@ RUN = "vqfuzz-run-"
 UNFINISHED = "unfinished-"
 """What is on its way into a cache."""
 _NEW = "new-"  # in the name while the lock is not taken yet
-_AGE = 60.0  # seconds after which a folder that was never locked is nobody's
+_TRIES = 100  # folders made, should each be swept before it is locked
 
 
 class Folder:
     """A new folder in *base* whose name begins with *prefix*; ours until remove() or keep_as(). Raises OSError."""
 
     def __init__(self, base: str | Path, prefix: str) -> None:
-        made = tempfile.mkdtemp(prefix=prefix + _NEW, dir=base)
+        for _ in range(_TRIES):
+            made = tempfile.mkdtemp(prefix=prefix + _NEW, dir=base)
+            self.path = Path(base, prefix + os.path.basename(made).removeprefix(prefix + _NEW))
+            with suppress(FileNotFoundError):  # somebody swept it before it was locked
+                self._take(made)
+                return
+        raise OSError(f"every folder in {base} is removed at once")
+
+    def _take(self, made: str) -> None:
+        """Lock it, then give it its name. Raises OSError."""
         self._lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with suppress(OSError):  # a file system without locks: then nobody sweeps this folder
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
-            self.path = Path(base, prefix + os.path.basename(made).removeprefix(prefix + _NEW))
             os.rename(made, self.path)
         except BaseException:
             os.close(self._lock)
@@ -80,7 +87,7 @@ def sweep(base: str | Path, prefix: str) -> int:
 def _removed(entry: os.DirEntry[str], never_locked: bool) -> bool:
     """Remove a folder if it is ours and nobody has it locked. Raises OSError."""
     about = entry.stat(follow_symlinks=False)
-    if about.st_uid != os.geteuid() or (never_locked and time.time() - about.st_mtime < _AGE):
+    if about.st_uid != os.geteuid():
         return False
     descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
