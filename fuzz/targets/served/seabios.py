@@ -25,6 +25,7 @@ PROGRAM = "qemu-system-x86_64"
 MACHINES = ("q35", "pc")
 _MEMORY = "64M"
 _STARTING = 20.0  # seconds
+_SETTLED = 20  # reads that are reported before the program's first step: one at a time, they are soon done
 
 
 def program() -> list[str]:
@@ -51,6 +52,7 @@ class SeaBios:
         self._read = 0  # bytes of what the debug port said that were read
         self._rest = b""  # … of which these were not understood yet
         self._begun = self._works = False
+        self._reports = 0
 
     def boot(self, slots: Sequence[Slot]) -> None:
         """There is nothing to boot."""
@@ -83,11 +85,11 @@ class SeaBios:
             self._process.end(0.0)
 
     def state(self, slot: int) -> str:
-        """Working once the boot sector runs."""
+        """Working once the boot sector has read some sectors."""
         if not self._begun:
             return OFF
         self._listen()
-        return WORKING if self._works else STARTING
+        return WORKING if self._reports >= _SETTLED else STARTING
 
     def handed(self, slot: int) -> list[Handed]:
         """The sectors that were read."""
@@ -123,6 +125,7 @@ class SeaBios:
             if status:
                 found.append(Handed(first + count, -status, b""))
             self._rest = self._rest[size:]
+            self._reports += 1
         return found
 
     def words(self) -> str:
