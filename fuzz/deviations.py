@@ -89,17 +89,25 @@ def every() -> tuple[Deviation, ...]:
 def read(path: Path) -> list[Deviation]:
     """The entries of the list *path*. Raises EnvironmentTrouble with file and mend."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise EnvironmentTrouble(f"{path}: can't be read: {error}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> list[Deviation]:
+    """The entries in *text*, of the list *name*. Raises EnvironmentTrouble: one line, with the mend."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise EnvironmentTrouble(f"{name}: can't be read: {error}") from None
     entries = data.get("deviation", [])
     if set(data) - {"deviation"} or not isinstance(entries, list):
-        raise EnvironmentTrouble(f"{path}: holds something else than [[deviation]] entries")
-    return [_entry(path, number, entry) for number, entry in enumerate(entries, 1)]
+        raise EnvironmentTrouble(f"{name}: holds something else than [[deviation]] entries")
+    return [_entry(f"{name}: deviation {number}", entry) for number, entry in enumerate(entries, 1)]
 
 
-def _entry(path: Path, number: int, entry: Mapping[str, Any]) -> Deviation:
-    place = f"{path}: deviation {number}"
+def _entry(place: str, entry: Mapping[str, Any]) -> Deviation:
     for key, kind in {**_KEYS, **_MAY}.items():
         value = entry.get(key)
         if value is None and key in _KEYS:

@@ -166,6 +166,8 @@ def repair(text: str) -> tuple[Program, list[str]]:
         except Problem as problem:
             left_out.append(f"line {number}: {problem}")
             reader.version = VERSION
+    if not reader.queues:
+        left_out.append("no queue line; «queue split 8» taken")
     return reader.program(), left_out
 
 

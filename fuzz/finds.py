@@ -220,17 +220,40 @@ def load_meta(folder: Path) -> Meta:
     path = folder / META
     if not path.exists():
         return {}
-    text = readable(str(path), "find's description")
+    return parse_meta(readable(str(path), "find's description"), str(path))
+
+
+def parse_meta(text: str, name: str) -> Meta:
+    """What *text*, of the file *name*, says of a find. Raises UsageTrouble: one line, with the mend."""
     try:
         meta = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise UsageTrouble(f"{path}{place}: not JSON: {error}; remove it and use --target") from None
+        raise UsageTrouble(f"{name}{place}: not JSON: {error}; remove it and use --target") from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
-        raise UsageTrouble(f"{path}: not a find of schema {SCHEMA}; remove the file and use --target")
+        raise UsageTrouble(f"{name}: not a find of schema {SCHEMA}; remove the file and use --target")
     if not isinstance(meta.get("before", 0), int):
-        raise UsageTrouble(f"{path}: «before» is no number of programs; remove it if none must run first")
+        raise UsageTrouble(f"{name}: «before» is no number of programs; remove it if none must run first")
+    for part, numbers in _PARTS.items():
+        value = meta.get(part, {})
+        wrong = [key for key in numbers if not isinstance(value.get(key), int | float)] if _table(value) else [""]
+        if part in meta and wrong:
+            what = f"«{part}» has no number «{wrong[0]}»" if wrong[0] else f"«{part}» is no table"
+            raise UsageTrouble(f"{name}: {what}; remove the file and use --target")
     return meta
+
+
+#: Tables in a find's description, and the numbers that each of them must have.
+_PARTS: dict[str, tuple[str, ...]] = {
+    "describe": (),
+    "versions": (),
+    "runs": ("again", "of"),
+    "shrunk": ("before", "after", "executions", "seconds"),
+}
+
+
+def _table(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def load(path: Path) -> Find:

@@ -32,7 +32,24 @@ from fuzz.program import (
 )
 from oracles import spec
 
-__all__ = ["Bytes", "Choices", "Exhaustive", "Seeded", "exhaustive", "nth", "program", "programs", "uniform"]
+__all__ = [
+    "Bytes",
+    "Choices",
+    "Exhaustive",
+    "Seeded",
+    "exhaustive",
+    "longest",
+    "nth",
+    "program",
+    "programs",
+    "uniform",
+]
+_PHASE = 100  # steps that what was begun may still take when there are enough
+
+
+def longest(limits: Limits) -> int:
+    """Most steps of a program within *limits*: a generator finishes what it began at the last but one."""
+    return limits.steps + _PHASE
 
 
 def program(choices: Choices, limits: Limits) -> Program:

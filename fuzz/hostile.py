@@ -6,6 +6,7 @@ comes from ``Choices``. Knows programs, limits and the words of hostile steps. M
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fuzz import generate
@@ -59,6 +60,18 @@ def program(choices: Choices, limits: Limits) -> Program:
     return _Hostile(choices, limits, made).program()
 
 
+def mended(program: Program, limits: Limits, choices: Choices) -> Program:
+    """A program with wild steps anywhere as one that can be judged: one reset, behind them, and plain traffic then."""
+    return _Hostile(choices, limits, program).mended()
+
+
+def planes(limits: Limits) -> tuple[str, ...]:
+    """The control plane that there is: queues are stopped and started over vhost-user alone."""
+    if limits.device == "any":
+        return ()
+    return ("say",) if "restart" in limits.actions else ("register",)
+
+
 class _Hostile:
     """A legal program on its way to be a hostile one."""
 
@@ -68,29 +81,42 @@ class _Hostile:
         self.limits = limits
         self.legal = legal
         self.split = legal.layout == spec.SPLIT
-        kinds = [*POKES, *self._planes()]
+        kinds = [*POKES, *planes(limits)]
         self.kinds = [kind for kind in kinds if self.integer(0, 2) == 0] or [kinds[self.integer(0, len(kinds) - 1)]]
         self.fields = [field for field in ("addr", "len", "flags", "toggle", "next") if self.integer(0, 1)]
 
-    def _planes(self) -> tuple[str, ...]:
-        """The control plane that there is: queues are stopped and started over vhost-user alone."""
-        if self.limits.device == "any":
-            return ()
-        return ("say",) if "restart" in self.limits.actions else ("register",)
-
     def program(self) -> Program:
         """The legal steps up to some point, wrong ones among them, and the tail."""
-        # One reset alone, the last one: what follows it is plain, so that what is wrong then comes of what was before.
-        # What levers hold back, or let fail, may still do so when the buffers that it was meant for never were.
-        left_out = (Reset, Restart, QueueReset, *((Lever,) if self._planes() else ()))
-        steps = [step for step in self.legal.steps if not isinstance(step, left_out)][: self.integer(0, _STEPS)]
+        steps = self._undisturbed(self.legal.steps)[: self.integer(0, _STEPS)]
         for _ in range(self.integer(1, 3)):
             self._spoil(steps)
         steps += self._traffic(self.integer(0, len(self.legal.queues) - 1))
-        steps.append(Reset())
-        for queue in range(len(self.legal.queues)):
-            steps += self._traffic(queue)
-        return tidy(replace(self.legal, steps=tuple(steps)))  # a queue that is not resized may be too small for some
+        return self._with_tail(steps)
+
+    def mended(self) -> Program:
+        """The steps up to the last reset that wild ones stand before, and the tail: theirs, if it is plain."""
+        given = list(self.legal.steps)
+        last = max(at for at, step in enumerate(given) if isinstance(step, Poke | Wild))
+        resets = [at for at, step in enumerate(given) if isinstance(step, Reset) and at > last]
+        if not resets:
+            return self._with_tail(self._undisturbed(given))
+        tail = self._undisturbed(given[resets[-1] + 1 :])
+        return self._with_tail(self._undisturbed(given[: resets[-1]]), tail)
+
+    def _undisturbed(self, steps: Iterable[Step]) -> list[Step]:
+        """The steps without resets, and without levers where they are of no use."""
+        # One reset alone, the last one: what follows it is plain, so that what is wrong then comes of what was before.
+        # What levers hold back, or let fail, may still do so when the buffers that it was meant for never were.
+        left_out = (Reset, Restart, QueueReset, *((Lever,) if planes(self.limits) else ()))
+        return [step for step in steps if not isinstance(step, left_out)]
+
+    def _with_tail(self, steps: list[Step], tail: Sequence[Step] = ()) -> Program:
+        behind: list[Step] = [Reset(), *tail]
+        if not any(isinstance(step, Receive) for step in tail):
+            for queue in range(len(self.legal.queues)):
+                behind += self._traffic(queue)
+        made = steps[: max(0, generate.longest(self.limits) - len(behind))] + behind
+        return tidy(replace(self.legal, steps=tuple(made)))  # a queue that is not resized may be too small for some
 
     def _traffic(self, queue: int) -> list[Step]:
         """One plain buffer that makes its way."""

@@ -126,7 +126,8 @@ def seam(draft: Draft, ring: Ring) -> None:
         if before > 1 and integer(0, 1):
             draft.exactly(ring, 1, bool(integer(0, 1)))
             before -= 1
-        draft.exactly(ring, integer(before + 1, min(ring.free, before + 3)), bool(integer(0, 1)))
+        if before < ring.free:  # late in a program there may have been no buffer as small as that
+            draft.exactly(ring, integer(before + 1, min(ring.free, before + 3)), bool(integer(0, 1)))
     batch(draft, ring, integer(1, 3))
     collect(draft, ring)
 

@@ -114,6 +114,8 @@ class Reader:
             raise Problem("a second role line; we are one side of a program")
         if len(words) != 1 or words[0] not in ROLES:
             raise Problem("«role» takes one word, driver or device: the side that we are")
+        if words[0] == "device" and len(self.queues) > 1:
+            raise Problem(f"{len(self.queues)} queues above this; where we are the device a program has one")
         self.role = words[0]
 
     def _queue(self, words: list[str]) -> None:

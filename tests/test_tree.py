@@ -52,8 +52,8 @@ IMPURE = frozenset(
 #: Programs and their making know nothing about targets.
 TARGETLESS = tuple(
     (
-        "choices device_draws device_reader device_simpler draft encoding generate hostile mutate phases pieces "
-        "program reader shapes shrink simpler strategies wild wild_reader words"
+        "choices device_draws device_reader device_simpler draft encoding fitting generate hostile mutate phases "
+        "pieces program reader shapes shrink simpler strategies tweaks wild wild_reader words"
     ).split()
 )
 #: May stand at the top of a module that `vqfuzz --help` imports; everything else from outside is imported late.
