@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from fuzz.harness.seeds import seeds
 from scripts.oss_fuzz import seeding
 from scripts.oss_fuzz.contract import LONGEST_WORD
 from scripts.oss_fuzz.seeding import Seed
@@ -23,24 +24,24 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
 
 
 class Beside(NamedTuple):
-    """What a harness starts with, and the bytes of its longest input."""
+    """Seeds besides the harness's own, the words of its inputs, and the bytes of the longest."""
 
-    seeds: Callable[[], Iterable[Seed]]
+    more: Callable[[], Iterable[Seed]]
     words: Callable[[], Iterable[bytes]]
     longest: int
 
 
 #: «remote» is not built: it needs a target in another process, which a builder has no command for.
 TABLE = {
-    "model_split": Beside(partial(seeding.programs_on, "model", "split"), seeding.words_of_programs, 1 << 16),
-    "model_packed": Beside(partial(seeding.programs_on, "model", "packed"), seeding.words_of_programs, 1 << 16),
-    "driver_split": Beside(partial(seeding.programs_on, "model-driver", "split"), seeding.words_of_programs, 1 << 16),
-    "driver_packed": Beside(partial(seeding.programs_on, "model-driver", "packed"), seeding.words_of_programs, 1 << 16),
-    "program_text": Beside(seeding.programs, seeding.words_of_programs, 1 << 14),
+    "model_split": Beside(partial(seeding.drawn, "model", "split"), seeding.words_of_programs, 1 << 16),
+    "model_packed": Beside(partial(seeding.drawn, "model", "packed"), seeding.words_of_programs, 1 << 16),
+    "driver_split": Beside(partial(seeding.drawn, "model-driver", "split"), seeding.words_of_programs, 1 << 16),
+    "driver_packed": Beside(partial(seeding.drawn, "model-driver", "packed"), seeding.words_of_programs, 1 << 16),
+    "program_text": Beside(seeding.texts, seeding.words_of_programs, 1 << 14),
     "program_bytes": Beside(seeding.choices, seeding.words_of_choices, 1 << 12),
     "trace": Beside(seeding.traces, seeding.words_of_traces, 1 << 16),
     "vhost_user_messages": Beside(seeding.conversations, seeding.words_of_conversations, 1 << 12),
-    "report_inputs": Beside(seeding.report_inputs, seeding.words_of_reports, 1 << 14),
+    "report_inputs": Beside(seeding.nothing, seeding.words_of_reports, 1 << 14),
 }
 
 
@@ -51,9 +52,11 @@ def names() -> list[str]:
 
 def write(name: str, out: Path) -> None:
     """Write the three files of *name* to *out*. A harness without a row begins as one for programs does."""
-    beside = TABLE.get(name, TABLE["model_split"])
+    like = name if name in TABLE else "model_split"
+    beside = TABLE[like]
+    found = dict(seeds(like)) | dict(beside.more())
     with zipfile.ZipFile(out / f"{name}_seed_corpus.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for seed, data in sorted(beside.seeds()):
+        for seed, data in sorted(found.items()):
             archive.writestr(zipfile.ZipInfo(seed, _LONG_AGO), data)
     words = sorted(word for word in beside.words() if 2 <= len(word) <= LONGEST_WORD)
     (out / f"{name}.dict").write_text("".join(f"{quoted(word)}\n" for word in words), encoding="utf-8")

@@ -17,12 +17,17 @@ from typing import NamedTuple
 
 from fuzz.targets.process import death_signal
 
-#: Only /tmp can be written, and there is no /dev; whoever dies takes all that it started with it.
-_CONFINED = (
-    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-ec"),
-    'mount --bind /tmp /tmp; mount -o remount,bind,ro /; mount -t tmpfs -o ro none /dev; exec "$@"',
-    "sh",
-)
+#: Only /tmp can be written, and there is no /dev. What the system keeps us from making so, stays as it is.
+_PLACE = """
+mount --bind /tmp /tmp
+while read -r _ at _; do
+  [ "$at" = /tmp ] || mount -o remount,bind,ro "$at" 2>/dev/null || :
+done < /proc/self/mounts
+mount -t tmpfs -o ro none /dev
+exec "$@"
+"""
+#: Whoever dies takes all that it started with it.
+_CONFINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-ec", _PLACE, "sh")
 
 
 class Ran(NamedTuple):
@@ -77,7 +82,7 @@ def confinement() -> tuple[str, ...]:
     mapped = () if os.geteuid() == 0 else ("--map-root-user",)
     before = (_CONFINED[0], *mapped, *_CONFINED[1:])
     try:
-        done = run((*before, "true"), {"PATH": os.environ.get("PATH", os.defpath)}, patience=20)
+        done = run((*before, "test", "!", "-w", "/"), {"PATH": os.environ.get("PATH", os.defpath)}, patience=20)
     except OSError:
         return ()
     return before if done.status == 0 else ()

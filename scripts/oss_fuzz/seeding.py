@@ -1,21 +1,22 @@
-"""What inputs of the harnesses look like: seeds from the corpus, from runs on our models, and by hand; and their words.
+"""What harnesses begin with on a service: their own seeds, what of the corpus is too much for one machine; and words.
 
 All of it is the same each time. Knows the forms that the harnesses read. Must not know archives or dictionaries.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from fuzz.harness.seeds import programs, seeds
+from fuzz.reader import HEADER
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 Seed = tuple[str, bytes]
 """(name of a file, an input)."""
-_IDEAS = ("in_order", "wrap", "indirect", "suppression", "reset")
 _WORD = re.compile(r"(?<!\w)(?![0-9a-f]+\b)[a-z][a-z0-9_-]*[=:]?")  # no numbers in hexadecimal
 
 
@@ -25,38 +26,17 @@ def _files(pattern: str) -> Iterator[Seed]:
         yield "-".join(path.relative_to(corpus).parts), path.read_bytes()
 
 
+def nothing() -> Iterator[Seed]:
+    """No more than the harness's own."""
+    yield from ()
+
+
 # --- programs ---------------------------------------------------------------------------------------------------------
 
 
-def programs() -> Iterator[Seed]:
-    """Every program of the corpus, as text."""
+def texts() -> Iterator[Seed]:
+    """Every program of the corpus as it was written, with its comments."""
     return _files("*.vq")
-
-
-def programs_on(target: str, layout: str) -> Iterator[Seed]:
-    """The programs of the corpus for *target* and one *layout*, and some that are drawn."""
-    from fuzz import encoding
-    from fuzz.registry import make
-
-    limits = replace(make(target).limits, layouts=(layout,))
-    for name, data in programs():
-        if f"\nqueue {layout} ".encode() in data and (b"\nrole device\n" in data) == (limits.role == "device"):
-            yield name, data
-    for name, data in choices():
-        yield f"drawn-{name}", encoding.dump(encoding.from_bytes(data, limits)).encode()
-
-
-def words_of_programs() -> set[bytes]:
-    """The words of the grammar; and those of the corpus, where options have values."""
-    from fuzz.device_reader import DEVICE_LINES
-    from fuzz.reader import HEADER, STEP_LINES
-    from oracles import spec
-
-    words = {HEADER, *STEP_LINES, *DEVICE_LINES, *spec.FEATURE_NAMES}
-    for _, data in programs():
-        lines = [line.partition("#")[0] for line in data.decode().splitlines()]
-        words.update(_WORD.findall("\n".join(lines)))
-    return _encoded(words)
 
 
 def choices() -> Iterator[Seed]:
@@ -69,6 +49,29 @@ def choices() -> Iterator[Seed]:
             yield f"{which}-{length}", bytes([which, *(draw(0, 255) for _ in range(length))])
 
 
+def drawn(target: str, layout: str) -> Iterator[Seed]:
+    """Programs for *target* and one *layout* that these bytes choose."""
+    from fuzz import encoding
+    from fuzz.registry import make
+
+    limits = replace(make(target).limits, layouts=(layout,))
+    for name, data in choices():
+        yield f"drawn-{name}", encoding.dump(encoding.from_bytes(data, limits)).encode()
+
+
+def words_of_programs() -> set[bytes]:
+    """The words of the grammar; and those of the corpus, where options have values."""
+    from fuzz.device_reader import DEVICE_LINES
+    from fuzz.reader import STEP_LINES
+    from oracles import spec
+
+    words = {HEADER, *STEP_LINES, *DEVICE_LINES, *spec.FEATURE_NAMES}
+    for _, data in texts():
+        lines = [line.partition("#")[0] for line in data.decode().splitlines()]
+        words.update(_WORD.findall("\n".join(lines)))
+    return _encoded(words)
+
+
 def words_of_choices() -> set[bytes]:
     """Numbers at which something ends, as choices are read: big-endian."""
     ends = {edge + step for edge in (0x80, 0x100, 0x8000, 0x10000) for step in (-1, 0, 1)}
@@ -79,17 +82,15 @@ def words_of_choices() -> set[bytes]:
 
 
 def traces() -> Iterator[Seed]:
-    """The traces of the corpus, and those of its programs by idea on our reference device."""
+    """What our reference device does with the programs of the corpus that any device can run."""
     from fuzz.confirm import Runner
-    from fuzz.encoding import load
     from fuzz.registry import make
     from oracles import trace
 
-    yield from _files("*.vqtrace")
     runner = Runner(make("model"))
-    for name, data in programs():
-        if name.startswith(_IDEAS):
-            yield f"{name}trace", trace.dump(runner.run(load(data.decode())).trace).encode()
+    for name, program in programs():
+        if program.device == "any" and program.role == "driver" and not program.hostile:
+            yield f"{name}.vqtrace", trace.dump(runner.run(program).trace).encode()
 
 
 def words_of_traces() -> set[bytes]:
@@ -97,7 +98,7 @@ def words_of_traces() -> set[bytes]:
     from oracles import trace
 
     words = {trace.HEADER, *trace.KINDS}
-    for _, data in _files("*.vqtrace"):
+    for _, data in seeds("trace"):
         words.update(_WORD.findall(data.decode()))
     return _encoded(words)
 
@@ -137,41 +138,10 @@ def words_of_conversations() -> set[bytes]:
 # --- what reports are made of -----------------------------------------------------------------------------------------
 
 
-def report_inputs() -> Iterator[Seed]:
-    """A baseline, the list of known deviations, the description of a find, and a run's events; first its letter."""
-    from fuzz import baseline
-    from fuzz.report import jsonl
-    from fuzz.results import Result, Run
-
-    failed = Result("INO-ORDER/split", "INO-ORDER", "split", "conformance", "failed", message="b1 before b0", new=True)
-    passed = replace(failed, name="S-DESC-RO/split", rule="S-DESC-RO", status="passed", message="", seconds=0.25)
-    results = [failed, passed]
-    run = Run("model:a05", "vqfuzz check model:a05", seed=7, describe={"version": "1"}, results=results, code=1)
-    yield "baseline", b"b" + baseline.draft(run).replace(baseline.TO_BE_FILLED_IN, "bug 12").encode()
-    yield "events", b"e" + jsonl.render(run).encode()
-    yield "find", b"m" + json.dumps(_description()).encode()
-    for name, data in _files("known/*.toml"):
-        yield name, b"d" + data
-
-
-def _description() -> dict[str, object]:
-    from fuzz import finds
-    from fuzz.confirm import Runner
-    from fuzz.encoding import load
-    from fuzz.registry import make
-    from fuzz.telling import facts
-
-    program = load((ROOT / "corpus" / "rules" / "INO-ORDER.split.vq").read_text(encoding="utf-8"))
-    runner = Runner(make("model:a05"))
-    meta = facts(runner.target, runner.run(program), seed=1, index=0, options="", patient=False)
-    # which machine this is, would make another seed on each
-    return {**meta, "schema": finds.SCHEMA, "versions": {"vqfuzz": "1"}, "runs": {"again": 5, "of": 5}}
-
-
 def words_of_reports() -> set[bytes]:
     """Keys and values of all of these."""
-    texts = [data[1:].decode() for _, data in report_inputs()]
-    return _encoded(set(re.findall(r"[\w-]{2,40}", "\n".join(texts))))
+    texts_of = [data[1:].decode() for _, data in seeds("report_inputs")]
+    return _encoded(set(re.findall(r"[\w-]{2,40}", "\n".join(texts_of))))
 
 
 def _encoded(words: Iterable[str]) -> set[bytes]:
