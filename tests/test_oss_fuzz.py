@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -291,3 +292,36 @@ def test_command_that_does_not_end_is_ended_with_all_that_it_started() -> None:
     ran = running.run(("sh", "-c", "sleep 97 & sleep 98"), {"PATH": os.defpath}, patience=0.3)
     assert (ran.status, ran.seconds < 20) == (-9, True)  # the pipe is open while any of them lives
     assert ran.tail(1) == "no end after 0 s"
+
+
+def test_nothing_outlives_a_check_that_is_killed() -> None:
+    if not running.leash():
+        pytest.skip("namespaces can't be made here")
+    code = (
+        "import os; from scripts.oss_fuzz import running; "
+        "running.run((*running.leash(), 'sh', '-c', 'sleep 4321 & sleep 4322'), os.environ)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: len(sleeping()) == 2)
+    killed.kill()
+    killed.wait()
+    wait_until(lambda: not sleeping())
+
+
+def sleeping() -> list[str]:
+    """The two processes of the test above that are there."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().decode(errors="replace"))
+        except OSError:  # it has just ended
+            continue
+    return [words for words in found if words in ("sleep\0004321\0", "sleep\0004322\0")]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait until it *holds*; a busy machine may take its time."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.02)

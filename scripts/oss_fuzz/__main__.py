@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -54,6 +55,7 @@ class Check:
         self.targets = targets
         self.quick = quick
         self.report = Report()
+        self.sound: set[str] = set()  # targets of the first build whose files are right
         self.python = environment.builder()
         self.stacks = environment.stacks()
 
@@ -116,6 +118,7 @@ class Check:
         self.report.step("build's folder", contract.folder(out), f"targets found: {len(contract.found(out))}")
         for name in self.targets:
             if self.files_of(out, name):
+                self.sound.add(name)
                 self.try_out(out, name, "address")
                 if self.quick:
                     building.preload(self.python, "undefined", out)
@@ -128,9 +131,11 @@ class Check:
         """The files of one target."""
         if not (out / name).is_file():
             return self.report.step(name, ["build.sh makes no such target"], "")
-        size = (out / f"{name}.pkg").stat().st_size >> 20
         wrong = contract.target(out, name)
-        wrong += contract.frozen(trying.frozen(self.python, out, name), self.tree)
+        package = out / f"{name}.pkg"
+        size = package.stat().st_size >> 20 if package.is_file() else 0
+        names = trying.frozen(self.python, out, name)
+        wrong += contract.frozen(names, self.tree) if names else [f"{name}.pkg can't be read by PyInstaller"]
         options, of_options = contract.options(out, name)
         seeds, of_seeds = contract.seeds(out, name, int(options.get("max_len", "0") or 0))
         words, of_words = contract.dictionary(out, name)
@@ -171,14 +176,15 @@ class Check:
     def undefined(self, built: Build) -> None:
         """Each target with the other sanitizer."""
         for name in self.targets:
-            if (built.out / f"{name}.options").is_file():
+            if name in self.sound:
                 self.try_out(built.out, name, "undefined")
 
     def coverage(self, built: Build) -> None:
         """Each target of the coverage build."""
         for name in self.targets:
-            tried = trying.measured(self.python, built.out, name)
-            self.report.step(name, [tried.wrong], f"coverage: {tried.text}", tried.ran.tail())
+            if name in self.sound:
+                tried = trying.measured(self.python, built.out, name)
+                self.report.step(name, [tried.wrong], f"coverage: {tried.text}", tried.ran.tail())
 
 
 def arguments() -> argparse.Namespace:
@@ -199,6 +205,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the check; returns the exit status."""
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what was made is thrown away then
     base = Path(tempfile.mkdtemp(prefix="oss-fuzz-check-", dir="/tmp"))
     try:
         check = Check(given.tree.resolve(), base, given.target, given.quick)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.oss_fuzz.running import Ran, run
+from scripts.oss_fuzz.running import Ran, leash, run
 
 #: Whose build.sh is run for which sanitizer: ClusterFuzzLite's is OSS-Fuzz's by another door, and both are tried.
 SCRIPTS = {"address": "oss-fuzz", "undefined": ".clusterfuzzlite", "coverage": "oss-fuzz"}
@@ -75,7 +75,7 @@ def build(
         "ARCHITECTURE": "x86_64",
         "VQFUZZ_HARNESSES": " ".join(targets),
     }
-    ran = run(("bash", "-eux", str(script)), environment, source, patience=1800)
+    ran = run((*leash(), "bash", "-eux", str(script)), environment, source, patience=1800)
     at = _FREEZING.findall(ran.output)
     return Build(sanitizer, ran, folders["OUT"], at[-1] if at and ran.status else "")
 

@@ -26,8 +26,8 @@ done < /proc/self/mounts
 mount -t tmpfs -o ro none /dev
 exec "$@"
 """
-#: Whoever dies takes all that it started with it.
-_CONFINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-ec", _PLACE, "sh")
+#: Whoever dies takes all that it started with it, and theirs.
+_LEASH = ("--pid", "--fork", "--kill-child", "--")
 
 
 class Ran(NamedTuple):
@@ -77,12 +77,25 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 @cache
+def leash() -> tuple[str, ...]:
+    """What stands before a command whose children must not outlive us; empty where namespaces can't be made."""
+    before = ("unshare", *_mapped(), *_LEASH)
+    return before if _goes((*before, "true")) else ()
+
+
+@cache
 def confinement() -> tuple[str, ...]:
     """What stands before a command that is to run as on ClusterFuzz; empty where namespaces can't be made."""
-    mapped = () if os.geteuid() == 0 else ("--map-root-user",)
-    before = (_CONFINED[0], *mapped, *_CONFINED[1:])
+    before = ("unshare", *_mapped(), "--mount", *_LEASH, "sh", "-ec", _PLACE, "sh")
+    return before if _goes((*before, "test", "!", "-w", "/")) else ()
+
+
+def _mapped() -> tuple[str, ...]:
+    return () if os.geteuid() == 0 else ("--map-root-user",)
+
+
+def _goes(command: Sequence[str]) -> bool:
     try:
-        done = run((*before, "test", "!", "-w", "/"), {"PATH": os.environ.get("PATH", os.defpath)}, patience=20)
+        return run(command, {"PATH": os.environ.get("PATH", os.defpath)}, patience=20).status == 0
     except OSError:
-        return ()
-    return before if done.status == 0 else ()
+        return False

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.oss_fuzz.environment import surroundings
+from scripts.oss_fuzz.environment import Missing, surroundings
 from scripts.oss_fuzz.running import Ran, run
 
 NAME = "oss_fuzz_check_states"
@@ -93,7 +93,7 @@ def states(python: Path, tree: Path, folder: Path, start: Callable[[Path], Ran])
 
 
 def ask(python: Path, output: str) -> dict[str, str]:
-    """What ClusterFuzz makes of the *output* of a crash: its ``type`` and ``state``."""
+    """What ClusterFuzz makes of the *output* of a crash: its ``type`` and ``state``. Raises Missing."""
     done = subprocess.run(
         [str(python), str(_ASK), "state"],
         input=output,
@@ -101,8 +101,10 @@ def ask(python: Path, output: str) -> dict[str, str]:
         capture_output=True,
         text=True,
         timeout=120,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise Missing(f"ClusterFuzz's reader of stacks fails: {done.stderr.strip().splitlines()[-1]}")
     said: dict[str, str] = json.loads(done.stdout)
     return said
 
