@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from fuzz import __version__, deviations, encoding, finds
+from fuzz import __version__, deviations, encoding, engines, finds
 from fuzz.confirm import Needs, Runner, Smaller, again, audited, decide, minimise
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.finds import Find
-from fuzz.hostile import drawn
 from fuzz.program import Program
 from fuzz.report.text import quote
 from fuzz.status import Status, counted, duration
@@ -54,6 +53,7 @@ class Campaign:
         self.began = time.monotonic()
         self.aside = 0.0  # seconds spent on finds
         self.limits = target.limits
+        self.engine: engines.Engine
 
     def run(self) -> int:
         """Everything, until a find, the end, or Ctrl-C. Returns the exit code."""
@@ -68,6 +68,7 @@ class Campaign:
         for note in notes:
             self.say(note)
         deviations.every()  # a list that can't be read is told now
+        self.engine = engines.make(wanted.engine, wanted.source(self.target, self.limits))
         self.began = time.monotonic()
         code = None
         try:
@@ -78,47 +79,63 @@ class Campaign:
             self.status.clear()
             self.say(f"stopped after {counted(self.tally.programs, 'program')}: {error}")
             code = FOUND if self.tally.found else TARGET
+        finally:
+            self.engine.close()
         self._finish(code == INTERRUPTED)
         return self.tally.code() if code is None else code
 
     # -- the loop
 
     def _programs(self) -> None:
-        wanted, tally, runner = self.wanted, self.tally, self.runner
+        wanted, tally, runner, engine = self.wanted, self.tally, self.runner, self.engine
         limit = wanted.runs if wanted.runs is not None else 1 << 62
         deadline = self.began + wanted.seconds if wanted.seconds is not None else float("inf")
         before: Program | None = None
         outcome = Outcome()
-        index = place = 0
-        while index < limit:
+        place = 0
+        while engine.apart or engine.drawn < limit:
             now = time.monotonic()
             if now >= deadline:
                 break
             if self.status.due(now):
                 self._progress(now)
-            program = drawn(wanted.mode, wanted.seed, index, self.limits)
-            tally.drawn = index + 1
+            program = engine.next()
+            self._note()
+            if program is None:
+                if engine.over:
+                    break
+                continue
+            index = engine.drawn - 1
             if wanted.avoid and not wanted.avoid.isdisjoint(traits(program, self.limits.hints)):
-                index += 1
                 continue
             last = outcome
             runner.audit = index % AUDITED == 0
             outcome, patient = decide(runner, program)
             runner.audit = False
             late, runner.late = runner.late, ""
-            tally.programs += 1
+            engine.ran(program, outcome)
+            tally.programs += not engine.apart
             if late and before is not None and last.verdict not in BAD:
                 last.verdict, last.reason = runner.late_verdict, late
                 if self._found(before, place, last, False, True):
                     return
             if self._count(program, index, outcome, patient):
                 return
-            before, place, index = program, index, index + 1
+            before, place = program, index
         if runner.real and before is not None and outcome.verdict not in BAD:
             runner.settle()
             if runner.late:
                 outcome.verdict, outcome.reason = runner.late_verdict, runner.late
                 self._found(before, place, outcome, False, True)
+
+    def _note(self) -> None:
+        """What the engine has done by itself."""
+        engine, tally = self.engine, self.tally
+        tally.drawn = engine.drawn
+        if engine.apart:
+            tally.programs, tally.chains = engine.drawn, engine.used
+            while engine.shapes:
+                tally.shape(*engine.shapes.pop())
 
     def _count(self, program: Program, index: int, outcome: Outcome, patient: bool) -> bool:
         """Take an outcome into account; whether the campaign is over."""
@@ -131,7 +148,9 @@ class Campaign:
             tally.warnings[warning.rule] += 1
         if outcome.verdict in BAD:
             return self._found(program, index, outcome, patient, False)
-        if outcome.verdict == UNDECIDED:
+        if self.engine.apart:
+            tally.flaky += 1  # it failed in the engine's process
+        elif outcome.verdict == UNDECIDED:
             tally.undecided += 1
         elif patient:
             tally.slow += 1

@@ -15,6 +15,7 @@ import click
 from fuzz import __version__
 from fuzz.trouble import INTERRUPTED, TARGET, USAGE, EnvironmentTrouble, UsageTrouble
 
+ENGINES = ("directed", "random", "state", "hypothesis", "atheris")  # those of fuzz.engines, which is imported late
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, None: 1.0}
 
@@ -84,6 +85,8 @@ _out = click.option("--out", type=click.Path(path_type=Path), envvar="VQFUZZ_OUT
 @click.option("--in-order", type=click.Choice(["on", "off", "both"]), help="Negotiate VIRTIO_F_IN_ORDER.")
 @click.option("--mode", type=click.Choice(["legal", "hostile", "mixed"]), default="legal", show_default=True,
               help="hostile: break the driver's rules, and judge safety and recovery alone.")  # fmt: skip
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
+              help="Where programs come from; atheris is libFuzzer, guided by coverage of the oracle.")  # fmt: skip
 @click.option("--continue", "go_on", is_flag=True, help="Don't stop at the first find.")
 @click.option("--avoid", multiple=True, metavar="WHAT",
               help="Leave out programs with WHAT in them: full-ring, queue-reset, table, lever-pause, ….")  # fmt: skip

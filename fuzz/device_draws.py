@@ -38,9 +38,9 @@ Shape = tuple[tuple[int, ...], tuple[int, ...]]
 _MODES = ("enable", "disable", "event")
 
 
-def device_program(choices: Choices, limits: Limits) -> Program:
-    """A program within *limits*: directed four times out of five, else uniform."""
-    return _Draft(choices, limits).program(uniform=choices.integer(0, 4) == 4)
+def device_program(choices: Choices, limits: Limits, uniform: bool = False) -> Program:
+    """A program within *limits*: directed four times out of five, else uniform; or always *uniform*."""
+    return _Draft(choices, limits).program(uniform=choices.integer(0, 4) == 4 or uniform)
 
 
 class _Draft:

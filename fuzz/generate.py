@@ -40,6 +40,7 @@ __all__ = [
     "exhaustive",
     "longest",
     "nth",
+    "plain",
     "program",
     "programs",
     "uniform",
@@ -73,6 +74,15 @@ def singly(steps: Iterable[Step]) -> Iterator[Step]:
 def nth(seed: int, index: int, limits: Limits) -> Program:
     """Program number *index* of *seed*; depends on nothing else, so any of them can be made alone."""
     return program(Seeded(seed << 40 ^ index), limits)
+
+
+def plain(seed: int, index: int, limits: Limits) -> Program:
+    """The same in which nothing is aimed at, for comparison: a uniform program for either side."""
+    choices = Seeded(seed << 40 ^ index)
+    if limits.role == "device":
+        return device_program(choices, limits, uniform=True)
+    made = uniform(choices, limits)
+    return replace(made, steps=tuple(singly(made.steps))) if limits.singly else made
 
 
 def programs(seed: int, limits: Limits) -> Iterator[Program]:

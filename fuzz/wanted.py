@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fuzz.engines import DEFAULT, Source
 from fuzz.program import Limits
 from fuzz.report.text import quote
 from fuzz.targets import Offer, Target, TargetError
@@ -31,10 +32,17 @@ class Wanted:
     everything: bool = False  # report known deviations, too
     version: str = spec.VERSIONS[-1]  # of VIRTIO, to judge by
     strict: bool = False  # what SHOULD be, must be
+    engine: str = DEFAULT  # where programs come from
+
+    def source(self, target: Target, limits: Limits) -> Source:
+        """What the engine must know."""
+        return Source(target.name, self.qemu, self.seed, self.mode, limits, self.runs, self.avoid, self.version,
+                      self.strict)  # fmt: skip
 
     def options(self, runs: int) -> str:
         """The same as options of the command, for exactly so many programs."""
         words = [f"--seed {self.seed}", f"--runs {runs}"]
+        words += [f"--engine {self.engine}"] if self.engine != DEFAULT else []
         words += [f"--mode {self.mode}"] if self.mode != "legal" else []
         words += [f"--layout {self.layout}"] if self.layout else []
         words += [f"--in-order {self.in_order}"] if self.in_order else []

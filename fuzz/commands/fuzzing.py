@@ -6,6 +6,7 @@ import gc
 import sys
 from pathlib import Path
 
+from fuzz import engines
 from fuzz.campaign import Campaign, Wanted
 from fuzz.registry import make
 from fuzz.status import Status
@@ -22,7 +23,8 @@ def say(text: str) -> None:
 
 def fuzz(target: str, seconds: float | None, runs: int | None, seed: int | None, layout: str | None,
          in_order: str | None, go_on: bool, out: Path, qemu: str, avoid: tuple[str, ...],
-         everything: bool, version: str, strict: bool, mode: str = "legal") -> int:  # fmt: skip
+         everything: bool, version: str, strict: bool, mode: str = "legal",
+         engine: str = engines.DEFAULT) -> int:  # fmt: skip
     """Run the campaign; returns the exit code."""
     if seed is None:
         import secrets
@@ -31,7 +33,8 @@ def fuzz(target: str, seconds: float | None, runs: int | None, seed: int | None,
     if seconds is None and runs is None:
         seconds = _SECONDS
     wanted = Wanted(seed, runs, seconds, layout, in_order, go_on, out, qemu, words(avoid), mode, everything,
-                    version, strict)  # fmt: skip
+                    version, strict, engine)  # fmt: skip
+    engines.check(engine)
     made = make(target, qemu)
     gc.freeze()  # what was imported lives until the end
     gc.set_threshold(20_000, 20, 20)  # traces are many small objects without cycles

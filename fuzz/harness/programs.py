@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fuzz import encoding, finds, generate
+from fuzz import encoding, finds, generate, hostile
 from fuzz.choices import Seeded
 from fuzz.confirm import Needs, Runner, decide, minimise
 from fuzz.fitting import fit
@@ -91,7 +91,8 @@ class Programs:
         if choices.integer(0, 7):
             program = mutate(decode(data, limits), choices, limits)
         else:
-            program = generate.program(choices, limits)
+            wild = "hostile" in limits.actions and limits.role == "driver"
+            program = (hostile if wild else generate).program(choices, limits)
         return encode(program, most) or data[:most]
 
     def cross(self, first: bytes, second: bytes, most: int, seed: int) -> bytes:

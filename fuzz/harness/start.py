@@ -7,10 +7,12 @@ nothing else needs it. Must not know what a harness looks for.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Protocol
@@ -92,6 +94,35 @@ def instrument(modules: Sequence[str], test: Test, operands: bool) -> int:
     for one in chosen:
         one.__code__ = atheris.patch_code(one.__code__, operands)
     return len(chosen)
+
+
+class Bank:
+    """Counters of libFuzzer's for what is not code: numbers of any size, several of which may share a counter.
+
+    Made before start().
+    """
+
+    def __init__(self, size: int) -> None:
+        import atheris
+
+        self._bump: Callable[[int], None] = atheris._trace_branch
+        first = atheris._reserve_counter()
+        for _ in range(size - 1):
+            atheris._reserve_counter()
+        self._first, self._size = first, size
+
+    def reach(self, features: Iterable[int]) -> None:
+        """These were reached by the input that runs."""
+        first, size, bump = self._first, self._size, self._bump
+        for feature in features:
+            bump(first + (feature * 0x9E3779B1 >> 7) % size)
+
+
+def end_with_parent(parent: int) -> None:
+    """End when the process *parent* does, which has started this one."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        sys.exit(0)
 
 
 def arguments(given: Sequence[str]) -> list[str]:
