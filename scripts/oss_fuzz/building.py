@@ -75,7 +75,7 @@ def build(
         "ARCHITECTURE": "x86_64",
         "VQFUZZ_HARNESSES": " ".join(targets),
     }
-    ran = run((*leash(), "bash", "-eux", str(script)), environment, source, patience=1800)
+    ran = run((*leash(), "bash", "-eux", str(script)), environment, source, patience=600 * (1 + len(targets)))
     at = _FREEZING.findall(ran.output)
     return Build(sanitizer, ran, folders["OUT"], at[-1] if at and ran.status else "")
 
