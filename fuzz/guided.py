@@ -7,7 +7,7 @@ not know targets. Deterministic: the same seed, limits and features make the sam
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -23,9 +23,10 @@ FRESH = 4
 """One program of so many is a fresh one of the directed generator, whatever is kept."""
 _SALT = 1 << 62  # so that no choice here repeats one of the generators
 _YOUNG = 8  # of the programs kept last, so many are tried more often than the rest
-_PENDING = 512  # comparisons that wait for being solved
-_PAIRS = 64  # of one program, so many
-_ATTEMPTS = 8  # at a value that is looked for at a place
+_RIDDLES = 2048  # comparisons that are tried to be solved
+_VARIED = 4  # values that are looked for at a place where they are no constants: mostly they count something
+_ATTEMPTS = 4  # at a comparison in one program; it may stand in it several times
+_ROUNDS = 8  # programs in which that is tried
 _LOOKS = 32  # comparisons looked at for one program to be made
 
 Mutate = Callable[[Program, Choices, Limits], Program]
@@ -40,6 +41,20 @@ class Kept:
     features: frozenset[int]  # all that it reached
     own: int = 0  # of them, how many no kept program reaches with fewer steps
     tries: int = 0  # programs made of it
+
+
+@dataclass(slots=True, eq=False)
+class _Riddle:
+    """A comparison in a program, to be solved."""
+
+    program: Program
+    pair: Pair
+    tries: int = 0
+    rounds: int = 0  # programs before
+
+    def rank(self) -> tuple[int, bool]:
+        """What comes first: what was tried least, and is a constant of the code."""
+        return self.tries + self.rounds, not self.pair.constant
 
 
 class Guided:
@@ -66,8 +81,8 @@ class Guided:
         self._change = change
         self._join = join
         self._best: dict[int, Kept] = {}  # by feature, the kept program with the fewest steps
-        self._pending: deque[tuple[Program, Pair]] = deque(maxlen=_PENDING)
-        self._met: Counter[tuple[int, int]] = Counter()  # place, and what was wanted there: how often that was tried
+        self._riddles: dict[tuple[int, int], _Riddle] = {}  # by place, and what was wanted there
+        self._wanted: Counter[int] = Counter()  # places: how many different values were looked for there
 
     # --- what runs next -----------------------------------------------------------------------------------------------
 
@@ -77,7 +92,7 @@ class Guided:
         if not self.kept or not choices.integer(0, FRESH - 1):
             program = self._fresh(index)
             return self.values.place(program, choices, self.limits) if choices.integer(0, 1) else program
-        if self._pending and choices.integer(0, 2):
+        if self._riddles and choices.integer(0, 2):
             solved = self._solved(choices)
             if solved is not None:
                 return solved
@@ -85,11 +100,11 @@ class Guided:
 
     def _solved(self, choices: Choices) -> Program | None:
         """A kept program with what the target compared changed into what it compared that with."""
-        for _ in range(min(_LOOKS, len(self._pending))):
-            program, pair = self._pending.popleft()
-            solved = solve(program, pair, choices, self.limits)
+        open_ = [riddle for riddle in self._riddles.values() if riddle.tries < _ATTEMPTS]
+        for riddle in sorted(open_, key=_Riddle.rank)[:_LOOKS]:
+            solved = solve(riddle.program, riddle.pair, choices, self.limits, not riddle.tries % 2)
+            riddle.tries = riddle.tries + 1 if solved is not None else _ATTEMPTS
             if solved is not None:
-                self._met[pair.place, pair.right] += 1
                 return solved
         return None
 
@@ -130,11 +145,10 @@ class Guided:
         new = [feature for feature in reached if feature not in best]
         compared = list(pairs)
         self.values.learn(compared)
-        if not new:
-            return 0
-        self.new += len(new)
-        self._keep(Kept(program, reached))
         self._await(program, compared)
+        if new:
+            self.new += len(new)
+            self._keep(Kept(program, reached))
         return len(new)
 
     def lookout(self, features: Iterable[int]) -> list[int]:
@@ -155,13 +169,18 @@ class Guided:
             self.kept = [each for each in self.kept if each.own]
 
     def _await(self, program: Program, pairs: list[Pair]) -> None:
-        """Comparisons that were not solved often wait for it, those made last first: they lie deepest."""
-        seen = set()
-        for pair in reversed(pairs):
-            wanted = (pair.place, pair.right)
-            if wanted in seen or self._met[wanted] >= _ATTEMPTS:
+        """Comparisons that were not met before are riddles; known ones get a program in which they may be solved."""
+        riddles = self._riddles
+        for pair in pairs:
+            key = (pair.place, pair.right)
+            riddle = riddles.get(key)
+            if riddle is not None:
+                if riddle.tries >= _ATTEMPTS and riddle.rounds < _ROUNDS:
+                    riddle.program, riddle.pair, riddle.tries, riddle.rounds = program, pair, 0, riddle.rounds + 1
                 continue
-            seen.add(wanted)
-            self._pending.append((program, pair))
-            if len(seen) >= _PAIRS:
-                break
+            if not pair.constant:
+                self._wanted[pair.place] += 1
+                if self._wanted[pair.place] > _VARIED:
+                    continue
+            if len(riddles) < _RIDDLES:
+                riddles[key] = _Riddle(program, pair)

@@ -1,7 +1,8 @@
 """Programs as a Hypothesis strategy, for test suites of one's own.
 
 One ``st.binary()`` is drawn and decoded, which is twenty times as fast as drawing steps one by one and
-goes where the directed generator goes. Knows Hypothesis; the only module that does. Must not know targets.
+goes where the directed generator goes. Knows Hypothesis' strategies, which ``fuzz.engines.examples`` runs. Must not
+know targets.
 """
 
 from __future__ import annotations

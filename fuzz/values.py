@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fuzz.devices import DeviceClass
 
 MOST = 1024
-"""Values remembered; the oldest go first."""
+"""Values remembered."""
 _ELEMENTS = 64  # of a buffer that a comparison may ask for
 _MATCHES = 256  # places looked at where one side of a comparison stands
 _SIZES = (1, 2, 4, 8)
@@ -29,12 +29,16 @@ _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
 class Pair(NamedTuple):
-    """A comparison that found *left* and *right*, of *size* bytes, unequal; *place* says where in the target's code."""
+    """A comparison that found *left* and *right*, of *size* bytes, unequal; *place* says where in the target's code.
+
+    *constant*: the right side is one, so it is what the code looks for, and no counter or index.
+    """
 
     place: int
     left: int
     right: int
     size: int
+    constant: bool = False
 
 
 class Slot(NamedTuple):
@@ -47,22 +51,20 @@ class Slot(NamedTuple):
 
 
 class Values:
-    """What was compared so far: numbers with their sizes, in the order in which they came."""
+    """Constants that the target compared with something, with their sizes, in the order in which they came."""
 
     def __init__(self) -> None:
         self.known: dict[int, int] = {}  # value: size in bytes
         self._list: list[int] = []
 
     def learn(self, pairs: Iterable[Pair]) -> None:
-        """Remember both sides of *pairs*."""
+        """Remember the constants of *pairs*; what else is compared mostly counts something."""
         known = self.known
         before = len(known)
         for pair in pairs:
-            for value in (pair.left, pair.right):
-                known.setdefault(value, pair.size)
+            if pair.constant and len(known) < MOST:
+                known.setdefault(pair.right, pair.size)
         if len(known) != before:
-            while len(known) > MOST:
-                del known[next(iter(known))]
             self._list = list(known)
 
     def place(self, program: Program, choices: Choices, limits: Limits) -> Program:
@@ -82,16 +84,36 @@ class Values:
         return put(program, slot, mixed, limits) or program
 
 
-def solve(program: Program, pair: Pair, choices: Choices, limits: Limits) -> Program | None:
-    """The program with one side of *pair* where the other stands in it; None if neither can be found."""
+def solve(program: Program, pair: Pair, choices: Choices, limits: Limits, everywhere: bool = False) -> Program | None:
+    """The program with one side of *pair* where the other stands in it; None if neither can be found.
+
+    In one of the places where it stands, or in the first of each number: *everywhere*.
+    """
     numbers = Numbers.of(program, limits)
-    found = _matches(numbers, pair.left, pair.right, pair.size)
-    found = found or _matches(numbers, pair.right, pair.left, pair.size)
-    while found:
-        made = found.pop(choices.integer(0, len(found) - 1))()
-        if made is not None and made != program:
-            return made
+    for here, wanted in ((pair.left, pair.right), (pair.right, pair.left)):
+        found = numbers.with_other(here, wanted, pair.size)
+        if everywhere and found:
+            made = _all(program, found, limits)
+            if made is not None:
+                return made
+        ways = _ways(numbers, found, here, wanted)
+        while ways:
+            made = ways.pop(choices.integer(0, len(ways) - 1))()
+            if made is not None and made != program:
+                return made
     return None
+
+
+def _all(program: Program, found: list[tuple[Slot, int]], limits: Limits) -> Program | None:
+    """The program with all of that, of each number the first; None if nothing of it can be."""
+    steps = list(program.steps)
+    done = set()
+    for slot, value in found:
+        step = _put(steps[slot.step], program.device, slot, value, limits) if slot[:2] not in done else None
+        if step is not None:
+            done.add(slot[:2])
+            steps[slot.step] = step
+    return replace(program, steps=tuple(steps)) if done else None
 
 
 class Numbers:
@@ -136,16 +158,16 @@ class Numbers:
         return found
 
 
-def _matches(numbers: Numbers, here: int, wanted: int, size: int) -> list[Callable[[], Program | None]]:
-    """Ways to have *wanted* where *here* stands."""
+def _ways(
+    numbers: Numbers, found: list[tuple[Slot, int]], here: int, wanted: int
+) -> list[Callable[[], Program | None]]:
+    """Ways to have *wanted* where *here* stands: in one of the numbers *found*, or as the shape of a buffer."""
     program, limits = numbers.program, numbers.limits
-    found: list[Callable[[], Program | None]] = [
-        partial(put, program, slot, value, limits) for slot, value in numbers.with_other(here, wanted, size)
-    ]
-    for at, step in enumerate(program.steps) if 0 < here <= limits.longest_element * 64 else ():
+    ways: list[Callable[[], Program | None]] = [partial(put, program, slot, value, limits) for slot, value in found]
+    for at, step in enumerate(program.steps) if 0 < here <= limits.longest_element * _ELEMENTS else ():
         if isinstance(step, Supply) and (step.request is None or (here <= _ELEMENTS and 0 < wanted <= _ELEMENTS)):
-            found += [partial(_with, program, at, other) for other in _resized(step, here, wanted, limits)]
-    return found
+            ways += [partial(_with, program, at, other) for other in _resized(step, here, wanted, limits)]
+    return ways
 
 
 def _resized(step: Supply, here: int, wanted: int, limits: Limits) -> Iterator[Supply]:
@@ -223,22 +245,25 @@ def slots(program: Program, limits: Limits) -> list[Slot]:
 
 def put(program: Program, slot: Slot, value: int, limits: Limits) -> Program | None:
     """The program with *value* in *slot*; None where it can't stand there."""
-    step = program.steps[slot.step]
+    step = _put(program.steps[slot.step], program.device, slot, value, limits)
+    return None if step is None else _with(program, slot.step, step)
+
+
+def _put(step: Step, device: str, slot: Slot, value: int, limits: Limits) -> Step | None:
     if value < 0 or (value > slot.most and not isinstance(step, Poke | Wild)):
         return None
     if isinstance(step, Supply):
-        made = _field(program, step, slot.name, value, limits) if step.request else _length(step, slot.name, value)
-        return None if made is None else _with(program, slot.step, made)
+        return _field(device, step, slot.name, value, limits) if step.request else _length(step, slot.name, value)
     assert isinstance(step, Poke | Wild)
     values = tuple((name, value if name == slot.name else old) for name, old in step.values)
-    return _with(program, slot.step, wild.tidied(replace(step, values=values)))
+    return wild.tidied(replace(step, values=values))
 
 
-def _field(program: Program, step: Supply, name: str, value: int, limits: Limits) -> Supply | None:
+def _field(device: str, step: Supply, name: str, value: int, limits: Limits) -> Supply | None:
     assert step.request is not None
     fields = tuple((field, value if field == name else old) for field, old in step.request.fields)
     request = Request(step.request.kind, fields)
-    return replace(step, request=request) if _says(program.device, limits).words(request) is None else None
+    return replace(step, request=request) if _says(device, limits).words(request) is None else None
 
 
 @lru_cache(16)

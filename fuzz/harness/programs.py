@@ -15,6 +15,7 @@ from pathlib import Path
 from fuzz import encoding, finds, generate, hostile
 from fuzz.choices import Seeded
 from fuzz.confirm import Needs, Runner, decide, minimise
+from fuzz.coverage.libfuzzer import Registered, register
 from fuzz.fitting import fit
 from fuzz.harness.raising import Found, identifier
 from fuzz.mutate import cross, mutate
@@ -56,7 +57,7 @@ def encode(program: Program, most: int) -> bytes:
 class Programs:
     """Programs on one target. *limits*: narrower ones than the target's own.
 
-    The target is opened when the first input comes.
+    The target is opened when the first input comes, or counted(), which must come before libFuzzer begins.
     """
 
     def __init__(self, words: str, narrow: Callable[[Limits], Limits] = lambda limits: limits) -> None:
@@ -64,6 +65,16 @@ class Programs:
         self._narrow = narrow
         self._runner: Runner | None = None
         self._limits: Limits | None = None
+        self._counted: Registered | None = None
+
+    def counted(self) -> bool:
+        """Start the target; whether it counts its own code, of which libFuzzer knows from now on then.
+
+        Raises TargetError, UsageTrouble, EnvironmentTrouble.
+        """
+        self.runner.target.probe()
+        self._counted = register(self.runner.target)
+        return self._counted is not None
 
     @property
     def runner(self) -> Runner:
@@ -107,7 +118,11 @@ class Programs:
         """What comes of it, with as much patience as it needs; *number* decides whether we are judged, too."""
         runner = self.runner
         runner.audit = number % _AUDITED == 0
+        if self._counted is not None:
+            self._counted.begin()
         outcome, _ = decide(runner, program)
+        if self._counted is not None:
+            self._counted.replay()
         runner.audit = False
         if runner.late and outcome.verdict not in BAD:
             outcome.verdict, outcome.reason = runner.late_verdict, runner.late

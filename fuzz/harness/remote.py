@@ -27,7 +27,7 @@ if __name__ == "__main__":
     for name in ("LD_PRELOAD", "LD_LIBRARY_PATH"):
         os.environ.pop(name, None)
     try:
-        _ = PROGRAMS.limits
+        PROGRAMS.counted()
     except Exception as error:  # whatever is wrong with it is said in one line
         start.fail(str(error), 3)
     start.start(TestOneInput, (), PROGRAMS)

@@ -1,6 +1,7 @@
 """What reports are made of: baselines, lists of known deviations, find.json, events."""
 
 from fuzz.harness import start, texts
+from fuzz.harness.lines import Lines
 from fuzz.harness.raising import report
 
 MODULES = ("fuzz.baseline", "fuzz.deviations", "fuzz.finds", "fuzz.report.jsonl")
@@ -14,4 +15,4 @@ def TestOneInput(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    start.start(TestOneInput, MODULES)
+    start.start(TestOneInput, MODULES, Lines("report_inputs"))

@@ -12,14 +12,16 @@ from pathlib import Path
 
 from fuzz import baseline, encoding, proof
 from fuzz.finds import SCHEMA
+from fuzz.generate import nth
 from fuzz.plan import corpus
-from fuzz.program import Program
+from fuzz.program import Limits, Program
 from fuzz.report import jsonl
 from fuzz.results import FAILED, PASSED, Result, Run
 from fuzz.words import Problem
 from oracles import vhost_user as vu
 
 _KNOWN = Path(__file__).resolve().parents[2] / "corpus" / "known"
+_DRAWN = 8  # programs of the generator beside those of the corpus, which has few of drivers
 _SOME = 64  # bytes of programs' texts that choose programs
 
 
@@ -27,6 +29,10 @@ def seeds(name: str) -> Iterator[tuple[str, bytes]]:
     """(name, input) of every seed of the harness *name*."""
     if name in ("model_split", "model_packed", "driver_split", "driver_packed"):
         side, layout = name.split("_")
+        role = "device" if side == "driver" else "driver"
+        limits = Limits(role=role, layouts=(layout,), longest_element=512)
+        for number in range(_DRAWN):
+            yield f"drawn-{number}", encoding.dump(nth(1, number, limits)).encode()
         for label, program in programs():
             if (
                 program.layout == layout

@@ -25,6 +25,8 @@ from fuzz.verdict import BAD
 from oracles.rules import unbound
 
 _SECONDS = 0.2  # between two lines
+STATES = 1 << 12
+"""Counters for states of the protocol: there are some three thousand."""
 _SETS = ("actions", "uncut")
 
 
@@ -104,8 +106,9 @@ def main() -> None:
     def TestOneInput(data: bytes) -> None:
         served.serve(data)
 
+    served.counted()
     if settings["states"]:
-        served.bank = start.Bank(1 << 12)
+        served.bank = start.Bank(STATES)
     modules = () if settings["plain"] else start.DRIVER if served.limits.role == "device" else start.DEVICE
     start.start(TestOneInput, modules, served if settings["mutator"] else None)
 

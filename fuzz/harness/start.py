@@ -1,7 +1,7 @@
 """From an entry to libFuzzer: what is instrumented, which flags are given, who mutates.
 
 Of our code only the oracles' is instrumented for programs, and of a parser the modules that it is made of: more
-would cost five times the time for places that say nothing. Knows the library; the only module that does, so that
+would cost several times the time for places that say nothing. Knows the library; the only module that does, so that
 nothing else needs it. Must not know what a harness looks for.
 """
 
@@ -17,6 +17,8 @@ from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Protocol
 
+from fuzz.coverage.libfuzzer import _core as core
+from fuzz.harness.lines import Lines
 from fuzz.trouble import TARGET
 
 INSTRUMENT = "VQFUZZ_INSTRUMENT"
@@ -82,8 +84,7 @@ def functions(module: ModuleType) -> list[FunctionType]:
 def instrument(modules: Sequence[str], test: Test, operands: bool) -> int:
     """Put counters into the functions of *modules* and into *test*; returns how many functions have some now.
 
-    *operands*: what is compared is told to libFuzzer, too, which tries it in inputs. That costs as much again, and is
-    of use only where it mutates bytes.
+    *operands*: what is compared is told to libFuzzer, too, which tries it in inputs: of use where it mutates bytes.
     """
     import atheris
 
@@ -125,6 +126,13 @@ def end_with_parent(parent: int) -> None:
         sys.exit(0)
 
 
+def bytewise(data: bytes, most: int) -> bytes:
+    """*data* as libFuzzer would mutate it by itself, with what it has learnt of operands; only while it fuzzes."""
+    mutate = core().LLVMFuzzerMutate  # what the library offers for this believes that nothing fuzzes
+    room = ctypes.create_string_buffer(data[:most], most)
+    return room.raw[: mutate(room, ctypes.c_size_t(min(len(data), most)), ctypes.c_size_t(most))]
+
+
 def arguments(given: Sequence[str]) -> list[str]:
     """The command line with our flags where it has none of these. Exits if it would come to nothing."""
     names = {word.partition("=")[0] for word in given}
@@ -147,7 +155,9 @@ def start(test: Test, modules: Sequence[str], mutating: Mutating | None = None) 
     import atheris
 
     ours = mutating is not None and os.environ.get(MUTATOR, "on") != "off"
-    instrument(modules, test, not ours)
+    if isinstance(mutating, Lines):
+        mutating.bytewise = bytewise
+    instrument(modules, test, not ours or isinstance(mutating, Lines))
     words = arguments([os.environ.get(SELF, sys.argv[0]), *sys.argv[1:]])
     if mutating is None or not ours:
         atheris.Setup(words, test)

@@ -1,6 +1,7 @@
 """Trace text: written and read it is the same again; and no oracle fails on any trace, whatever it says."""
 
 from fuzz.harness import start, texts
+from fuzz.harness.lines import Lines
 from fuzz.harness.raising import report
 
 MODULES = (
@@ -21,4 +22,4 @@ def TestOneInput(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    start.start(TestOneInput, MODULES)
+    start.start(TestOneInput, MODULES, Lines("trace"))
