@@ -26,6 +26,7 @@ help:
 	@echo 'make rules                 make docs/rules.md from the catalogue and the planted faults'
 	@echo 'make targets               install the real targets that the tests use (root, Debian)'
 	@echo 'make bench                 measure programs and events per second'
+	@echo "make oss-fuzz-check        check the contract of OSS-Fuzz without docker; ARGS='--quick --target NAME' for less"
 	@echo 'make clean                 remove .venv and all that was made here'
 	@echo
 	@echo 'PYTHON=/path/to/python3    the interpreter to use (3.11 or newer); otherwise one is looked for'
@@ -83,6 +84,10 @@ rules: .venv/.installed
 .PHONY: bench
 bench: .venv/.installed-dev
 	$(python) scripts/bench.py $(ARGS)
+
+.PHONY: oss-fuzz-check
+oss-fuzz-check: .venv/.installed
+	$(python) -m scripts.oss_fuzz $(ARGS)
 
 # sid changes by the day and is sometimes broken: what needs it is skipped then.
 .PHONY: targets

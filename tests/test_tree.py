@@ -73,7 +73,8 @@ def name_of(path: Path) -> str:
 
 
 PACKAGES = sorted(path for package in ("oracles", "fuzz") for path in (ROOT / package).rglob("*.py"))
-PYTHON = sorted([*PACKAGES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "scripts").glob("*.py")])
+SCRIPTS = [*(ROOT / "scripts").glob("*.py"), *(ROOT / "scripts" / "oss_fuzz").glob("*.py")]
+PYTHON = sorted([*PACKAGES, *(ROOT / "tests").rglob("*.py"), *SCRIPTS])
 MODULES = {name_of(path): path for path in PACKAGES}
 
 
