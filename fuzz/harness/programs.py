@@ -28,7 +28,7 @@ from fuzz.verdict import BAD, OUR_FAULT, Outcome
 
 FINDS = "VQFUZZ_OUT"
 """The variable of the environment that names the folder for finds; without it, none are kept but by the fuzzer."""
-FRESH = 8
+FRESH = 4
 """One mutant of so many is a new program of the generator, and has nothing of the input."""
 _TEXT = HEADER.encode()
 _AUDITED = 16  # in one of so many programs what our own driver writes is judged, too
