@@ -210,7 +210,8 @@ def document(columns: Sequence[Column], faults: Sequence[str], seeds: Sequence[i
         "  mix of tables (`fuzz.states`), and changes them; a quarter of what it runs is directed.",
         "- atheris sees the coverage of the oracle alone, never that of the model with the fault. Its own mutator",
         "  changes bytes, which the directed generator decodes; ours changes programs, and makes a new one every",
-        "  eighth time. In the last column, states of the protocol are counters of libFuzzer, too.",
+        "  fourth time. In the last column, states of the protocol are counters of libFuzzer, too: that is the",
+        "  combination of all that guides, and the engine `atheris` as it stands.",
         "",
         f"Repeat it with `nice -n 19 scripts/engines.py --cap {cap} --seeds {len(seeds)}`, which writes this file.",
     ]

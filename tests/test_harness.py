@@ -314,3 +314,15 @@ def test_lines_are_changed_within_their_size_and_come_back_the_same(name):
     assert lines.mutate(b"", 10, 1) is not None
     lines.bytewise = lambda data, most: b"by bytes"
     assert 50 < sum(lines.mutate(data, 100, seed) == b"by bytes" for seed in range(200)) < 150
+
+
+def test_states_are_counters_of_libfuzzer():
+    """Nothing but the entry is instrumented, and still there is something to be reached."""
+    code = (
+        "import atheris\nfrom fuzz.harness import start\nbank = start.Bank(64)\n"
+        "def TestOneInput(data):\n    bank.reach([data[0] % 16 if data else 16])\n"
+        "start.start(TestOneInput, ())\n"
+    )
+    command = [sys.executable, "-c", code, "-runs=2000", "-seed=1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=60)
+    assert int(re.findall(r"cov: (\d+)", done.stderr)[-1]) > 10

@@ -28,6 +28,8 @@ from fuzz.verdict import BAD, OUR_FAULT, Outcome
 
 FINDS = "VQFUZZ_OUT"
 """The variable of the environment that names the folder for finds; without it, none are kept but by the fuzzer."""
+FRESH = 4
+"""One mutant of so many is a new program of the generator, and has nothing of the input."""
 _TEXT = HEADER.encode()
 _AUDITED = 16  # in one of so many programs what our own driver writes is judged, too
 _SHRINKING = 5.0  # seconds, of the 25 that a fuzzer's input may take
@@ -97,9 +99,9 @@ class Programs:
     # -- inputs
 
     def mutate(self, data: bytes, most: int, seed: int) -> bytes:
-        """Another input, of at most so many bytes; one of eight has nothing of *data*."""
+        """Another input, of at most so many bytes; one of FRESH has nothing of *data*."""
         limits, choices = self.limits, Seeded(seed)
-        if choices.integer(0, 7):
+        if choices.integer(0, FRESH - 1):
             program = mutate(decode(data, limits), choices, limits)
         else:
             wild = "hostile" in limits.actions and limits.role == "driver"

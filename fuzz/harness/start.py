@@ -106,7 +106,7 @@ class Bank:
     def __init__(self, size: int) -> None:
         import atheris
 
-        self._bump: Callable[[int], None] = atheris._trace_branch
+        self._library = atheris
         first = atheris._reserve_counter()
         for _ in range(size - 1):
             atheris._reserve_counter()
@@ -114,7 +114,8 @@ class Bank:
 
     def reach(self, features: Iterable[int]) -> None:
         """These were reached by the input that runs."""
-        first, size, bump = self._first, self._size, self._bump
+        first, size = self._first, self._size
+        bump = self._library._trace_branch  # another one once libFuzzer is there
         for feature in features:
             bump(first + (feature * 0x9E3779B1 >> 7) % size)
 
