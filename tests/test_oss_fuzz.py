@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.harness import NAMES
-from scripts.oss_fuzz import beside, building, contract, environment, running, states
+from fuzz.harness import NAMES, texts
+from scripts.oss_fuzz import beside, building, contract, environment, running, seeding, states
 from scripts.oss_fuzz.running import Ran
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,6 +178,12 @@ def test_seeds_of_programs_are_for_the_harness_that_gets_them(tmp_path: Path) ->
                 assert (f"\nqueue {layout} " in text, "\nrole device\n" in text) == (True, is_device), seed
 
 
+def test_no_seed_of_a_conversation_is_a_find() -> None:
+    found = {name: texts.vhost_user_messages(data) for name, data in seeding.conversations()}
+    assert len(found) > 50
+    assert [name for name, one in found.items() if one is not None] == []
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -292,6 +298,10 @@ def test_command_that_does_not_end_is_ended_with_all_that_it_started() -> None:
     ran = running.run(("sh", "-c", "sleep 97 & sleep 98"), {"PATH": os.defpath}, patience=0.3)
     assert (ran.status, ran.seconds < 20) == (-9, True)  # the pipe is open while any of them lives
     assert ran.tail(1) == "no end after 0 s"
+
+
+def test_tail_of_an_output_begins_at_an_exception() -> None:
+    assert crash("a", "b").tail(2) == " === Uncaught Python exception: ===\nBroken: out of order"
 
 
 def test_nothing_outlives_a_check_that_is_killed() -> None:

@@ -38,8 +38,10 @@ class Ran(NamedTuple):
     seconds: float
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines of the output that say anything."""
-        return "\n".join([line for line in self.output.splitlines() if line.strip()][-lines:])
+        """The lines of the output that say most: an exception's, if a target had one, else the last ones."""
+        said = [line for line in self.output.splitlines() if line.strip()]
+        raised = [number for number, line in enumerate(said) if "Uncaught Python exception" in line]
+        return "\n".join(said[raised[-1] :][:lines] if raised else said[-lines:])
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], folder: str | Path = "/", patience: float = 300) -> Ran:

@@ -200,6 +200,8 @@ class Backend(Speaker):
 
     def set_log_base(self, payload: bytes, descriptors: list[int]) -> bytes | None:
         """Where pages that are written are logged."""
+        if len(descriptors) != 1:
+            raise Refused
         size, offset = vu.LOG_BASE.unpack_from(payload)
         self.log.view = mapped(descriptors[0], size, offset)
         return vu.U64.pack(0)
@@ -322,6 +324,8 @@ class Backend(Speaker):
 
     def set_inflight_fd(self, payload: bytes, descriptors: list[int]) -> None:
         """The area to use, with what is in it."""
+        if len(descriptors) != 1:
+            raise Refused
         size, offset, _, self.area_entries = vu.INFLIGHT_HEAD.unpack_from(payload)
         self.area = mapped(descriptors[0], size, offset)
 
