@@ -181,6 +181,22 @@ def test_uml_has_no_devices_of_qemu(cached: Path) -> None:
         machine_uml.make("uml:,device=test")
 
 
+def test_the_c_library_that_a_program_asks_for_decides_whose_it_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    program = tmp_path / "linux"
+    program.write_bytes(b"\x7fELF\0GLIBC_2.9\0GLIBC_2.34\0")
+    assert machine_uml.usr_for(program) == ""
+    program.write_bytes(b"\x7fELF\0GLIBC_2.34\0GLIBC_2.38\0")
+    with pytest.raises(TargetError, match=r"linux needs glibc 2\.38, and here is 2\.36: install sid's"):
+        machine_uml.usr_for(program)
+    (tmp_path / "vqfuzz" / "sid").mkdir(parents=True)
+    (tmp_path / "vqfuzz" / "sid" / ".complete").write_text("")
+    assert machine_uml.usr_for(program) == str(tmp_path / "vqfuzz" / "sid" / "usr")
+
+
 def test_without_a_compiler_there_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))

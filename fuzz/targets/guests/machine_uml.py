@@ -22,20 +22,24 @@ NAME = "uml"
 SIZE = 256  # of its virtqueues, whatever is asked for
 ENTER = Path(__file__).parent / "enter.py"
 _MEMORY = "64M"
-_GLIBC = (2, 38)  # that Debian's is linked against
+_SYMBOLS = re.compile(rb"GLIBC_(\d+)\.(\d+)")  # versions of the C library that a program asks for
 _STARTING = 60.0  # seconds, on a busy machine
 
 
 def usr_for(image: Path) -> str:
-    """Whose /usr *image* needs: '' for this machine's, else sid's. Raises TargetError."""
+    """Whose /usr *image* needs: '' for this machine's, else sid's, whose C library is newer. Raises TargetError."""
     text = platform.libc_ver()[1]
     have = tuple(int(part) for part in re.findall(r"\d+", text)[:2])
-    if have >= _GLIBC:
+    try:
+        needed = max(((int(one[1]), int(one[2])) for one in _SYMBOLS.finditer(image.read_bytes())), default=(0, 0))
+    except OSError as error:
+        raise TargetError(f"{image} can't be read: {error.strerror}") from None
+    if have >= needed:
         return ""
     usr = kernels.sid_usr()
     if not usr:
         raise TargetError(
-            f"{image.name} needs glibc {_GLIBC[0]}.{_GLIBC[1]}, and here is {text or 'none'}: "
+            f"{image.name} needs glibc {needed[0]}.{needed[1]}, and here is {text or 'none'}: "
             "install sid's (scripts/install-targets --sid)"
         )
     return usr
