@@ -121,9 +121,14 @@ def test_what_killed_a_kernel_is_told_in_a_line() -> None:
     assert console.panic("[    1.0] virtio_blk virtio0: all is well\n") == ""
 
 
-def test_warnings_are_words() -> None:
+def test_warnings_are_words_and_with_warn_panic_the_end() -> None:
     text = "[ 4.5] WARNING: CPU: 0 PID: 9 at drivers/virtio/virtio_ring.c:42 detach_buf+0x1/0x2\n[ 4.6] fine\n"
     assert console.warnings(text) == ["WARNING: CPU: 0 PID: 9 at drivers/virtio/virtio_ring.c:42 detach_buf+0x1/0x2"]
+    text += "[ 4.7] Kernel panic - not syncing: kernel: panic_on_warn set ...\n"
+    assert console.panic(text) == (
+        "WARNING: CPU: 0 PID: 9 at drivers/virtio/virtio_ring.c:42 detach_buf+0x1/0x2; "
+        "Kernel panic - not syncing: kernel: panic_on_warn set ..."
+    )
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -166,7 +171,8 @@ def test_an_image_is_named_by_its_path(cached: Path) -> None:
     ("words", "line"),
     [
         ("qemu-guest:7,kind=gpu", r"qemu-guest has no kind=gpu: there are net, blk, console, rng"),
-        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device="),
+        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device=, warn="),
+        ("qemu-guest:7,warn=on", r"qemu-guest has no warn=on: panic, or nothing"),
         ("qemu-guest:7,device=other", r"qemu-guest has no device 'other'"),
         ("qemu-guest:7,kind=console", r"no vhost-user device of class console but the generic one: add device=test"),
     ],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fuzz.targets import TargetError
 from fuzz.targets.guests import kernels
-from fuzz.targets.guests.guest import APPEND, KINDS, Guest
+from fuzz.targets.guests.guest import KINDS, Guest
 from fuzz.targets.guests.target import GuestTarget, options, target
 from fuzz.targets.served.machine import Slot
 
@@ -55,7 +55,7 @@ class Uml(Guest):
         words = [
             sys.executable, "-I", str(ENTER), usr_for(self.kernel.image), str(self.kernel.image), f"mem={_MEMORY}",
             "initrd={folder}/initrd", "uml_dir={folder}", "con=null", "con0=fd:0,fd:1", "ssl=null",
-            "ssl0=fd:{in},fd:{out}", "vqfuzz_tty=/dev/ttyS0", *APPEND,
+            "ssl0=fd:{in},fd:{out}", "vqfuzz_tty=/dev/ttyS0", *self.append,
             *(f"virtio_uml.device={slot.socket}:{KINDS[slot.kind]}" for slot in slots),
         ]  # fmt: skip
         shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "{folder}"
@@ -63,12 +63,12 @@ class Uml(Guest):
 
 
 def make(words: str) -> GuestTarget:
-    """The target that ``uml:[BINARY][,modules=DIR][,kind=KIND]`` names. Raises TargetError."""
-    named, chosen = options(words, ("modules", "kind"))
+    """The target that ``uml:[BINARY][,modules=DIR][,kind=KIND][,warn=panic]`` names. Raises TargetError."""
+    named, chosen = options(words, ("modules", "kind", "warn"))
     kernel = kernels.find_uml(named, chosen.get("modules", ""))
     kind = chosen.get("kind", "blk")
     facts = {"kernel": kernel.version, "image": str(kernel.image)}
-    return target(words, kind, SIZE, _STARTING, lambda: Uml(kernel, kind), lambda: facts)
+    return target(words, kind, SIZE, _STARTING, lambda: Uml(kernel, kind, "warn" in chosen), lambda: facts)
 
 
 def available() -> str:
