@@ -93,7 +93,6 @@ class QemuGuest(Guest):
             about = _DEVICES[slot.kind]
         if slot.kind == "net" and not self.test:
             words += ["-netdev", f"vhost-user,id=n{number},chardev={name}"]
-            name = f"n{number},netdev=n{number}"
             about += f",netdev=n{number}"
         else:
             about += f",chardev={name}"
