@@ -121,9 +121,14 @@ def test_what_killed_a_kernel_is_told_in_a_line() -> None:
     assert console.panic("[    1.0] virtio_blk virtio0: all is well\n") == ""
 
 
-def test_warnings_are_words() -> None:
+def test_warnings_are_words_and_with_warn_panic_the_end() -> None:
     text = "[ 4.5] WARNING: CPU: 0 PID: 9 at drivers/virtio/virtio_ring.c:42 detach_buf+0x1/0x2\n[ 4.6] fine\n"
     assert console.warnings(text) == ["WARNING: CPU: 0 PID: 9 at drivers/virtio/virtio_ring.c:42 detach_buf+0x1/0x2"]
+    text += "[ 4.7] Kernel panic - not syncing: kernel: panic_on_warn set ...\n"
+    assert console.panic(text) == (
+        "WARNING: CPU: 0 PID: 9 at drivers/virtio/virtio_ring.c:42 detach_buf+0x1/0x2; "
+        "Kernel panic - not syncing: kernel: panic_on_warn set ..."
+    )
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -166,7 +171,8 @@ def test_an_image_is_named_by_its_path(cached: Path) -> None:
     ("words", "line"),
     [
         ("qemu-guest:7,kind=gpu", r"qemu-guest has no kind=gpu: there are net, blk, console, rng"),
-        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device="),
+        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device=, warn="),
+        ("qemu-guest:7,warn=on", r"qemu-guest has no warn=on: panic, or nothing"),
         ("qemu-guest:7,device=other", r"qemu-guest has no device 'other'"),
         ("qemu-guest:7,kind=console", r"no vhost-user device of class console but the generic one: add device=test"),
     ],
@@ -179,6 +185,22 @@ def test_wrong_words_are_answered_by_a_line(cached: Path, words: str, line: str)
 def test_uml_has_no_devices_of_qemu(cached: Path) -> None:
     with pytest.raises(TargetError, match="uml has no option 'device=test'"):
         machine_uml.make("uml:,device=test")
+
+
+def test_the_c_library_that_a_program_asks_for_decides_whose_it_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    program = tmp_path / "linux"
+    program.write_bytes(b"\x7fELF\0GLIBC_2.9\0GLIBC_2.34\0")
+    assert machine_uml.usr_for(program) == ""
+    program.write_bytes(b"\x7fELF\0GLIBC_2.34\0GLIBC_2.38\0")
+    with pytest.raises(TargetError, match=r"linux needs glibc 2\.38, and here is 2\.36: install sid's"):
+        machine_uml.usr_for(program)
+    (tmp_path / "vqfuzz" / "sid").mkdir(parents=True)
+    (tmp_path / "vqfuzz" / "sid" / ".complete").write_text("")
+    assert machine_uml.usr_for(program) == str(tmp_path / "vqfuzz" / "sid" / "usr")
 
 
 def test_without_a_compiler_there_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 from fuzz import device_side, generate
 from fuzz.encoding import load
 from fuzz.targets.guests import machine_qemu, machine_uml
-from fuzz.verdict import CONFORMS, CRASHED
+from fuzz.verdict import CONFORMS, CRASHED, UNDECIDED
 from oracles import spec
 
 if TYPE_CHECKING:
@@ -130,6 +130,33 @@ def test_a_kernel_that_dies_is_a_find_with_its_last_words() -> None:
     assert outcome.verdict == CRASHED, outcome.reason
     assert "Kernel panic" in outcome.reason
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.target("guest-uml")
+def test_a_guest_that_hangs_is_undecided_in_time_and_the_next_program_has_another() -> None:
+    target = made("uml:")
+    program = load(SHORT.format(layout="packed", size=target.limits.split_sizes[0], more=" in_order"))
+
+    def begun(step: int) -> None:
+        if step == 1:
+            machine = cast("Guest", target.running()[0])
+            assert machine._process is not None
+            for pid in with_argument(str(machine._process.folder)):
+                os.kill(pid, signal.SIGSTOP)
+
+    try:
+        session = target.open()
+        began = time.monotonic()
+        outcome = device_side.run(program, session, begun=begun)
+        session.close()
+        assert outcome.verdict == UNDECIDED
+        assert time.monotonic() - began < 60
+        session = target.open()
+        assert device_side.run(program, session).verdict == CONFORMS
+        session.close()
+        assert target.starts == 2
+    finally:
+        target.close()
 
 
 SCRIPT = """

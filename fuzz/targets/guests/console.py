@@ -98,6 +98,9 @@ def panic(text: str) -> str:
             where = found[1]
         if found := _PANIC.search(line):
             last = found[0]
+    complaints = warnings(text) if "panic_on_warn" in last else []
+    if complaints and cause == last:
+        cause = complaints[-1]
     parts = [cause, f"in {where}" if where else "", last if last != cause else ""]
     return "; ".join(part for part in parts if part)
 

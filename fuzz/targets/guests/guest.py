@@ -32,8 +32,9 @@ class Guest:
 
     name = "guest"
 
-    def __init__(self, kernel: Kernel, kind: str) -> None:
+    def __init__(self, kernel: Kernel, kind: str, strict: bool = False) -> None:
         self.kernel = kernel
+        self.append = (*APPEND, "panic_on_warn=1") if strict else APPEND  # strict: a warning ends the guest, too
         self.kind = kind
         self.slots: Sequence[tuple[str, bool, bool]] = [(kind, packed, in_order) for packed, in_order in MODES]
         self.heard = console.Listener(len(self.slots))

@@ -13,7 +13,7 @@ from shutil import which
 
 from fuzz.targets import TargetError
 from fuzz.targets.guests import kernels
-from fuzz.targets.guests.guest import APPEND, KINDS, Guest
+from fuzz.targets.guests.guest import KINDS, Guest
 from fuzz.targets.guests.kernels import Kernel
 from fuzz.targets.guests.machine_uml import ENTER
 from fuzz.targets.guests.target import GuestTarget, options, target
@@ -63,8 +63,8 @@ class QemuGuest(Guest):
 
     name = NAME
 
-    def __init__(self, kernel: Kernel, kind: str, test: bool) -> None:
-        super().__init__(kernel, kind)
+    def __init__(self, kernel: Kernel, kind: str, test: bool, strict: bool) -> None:
+        super().__init__(kernel, kind, strict)
         self.test = test
 
     def words_of(self, slots: Sequence[Slot]) -> tuple[list[str], dict[str, str]]:
@@ -75,7 +75,8 @@ class QemuGuest(Guest):
             "-no-user-config", "-no-reboot", "-display", "none", "-bios", "qboot.rom",
             "-chardev", "file,id=console,path=/dev/stdout,append=on", "-serial", "chardev:console",
             "-chardev", "pipe,id=agent,path={folder}/agent", "-serial", "chardev:agent",
-            "-kernel", str(self.kernel.image), "-initrd", "{folder}/initrd", "-append", " ".join((*_APPEND, *APPEND)),
+            "-kernel", str(self.kernel.image), "-initrd", "{folder}/initrd",
+            "-append", " ".join((*_APPEND, *self.append)),
         ]  # fmt: skip
         for number, slot in enumerate(slots):
             words += self._device(number, slot)
@@ -92,7 +93,6 @@ class QemuGuest(Guest):
             about = _DEVICES[slot.kind]
         if slot.kind == "net" and not self.test:
             words += ["-netdev", f"vhost-user,id=n{number},chardev={name}"]
-            name = f"n{number},netdev=n{number}"
             about += f",netdev=n{number}"
         else:
             about += f",chardev={name}"
@@ -105,8 +105,11 @@ def _switch(on: bool) -> str:
 
 
 def make(words: str) -> GuestTarget:
-    """The target that ``qemu-guest:[KERNEL][,modules=DIR][,kind=KIND][,device=test]`` names. Raises TargetError."""
-    named, chosen = options(words, ("modules", "kind", "device"))
+    """The target that ``qemu-guest:[KERNEL][,modules=DIR][,kind=KIND][,device=test][,warn=panic]`` names.
+
+    Raises TargetError.
+    """
+    named, chosen = options(words, ("modules", "kind", "device", "warn"))
     kernel = kernels.find(named, chosen.get("modules", ""))
     kind = chosen.get("kind", "blk")
     test = chosen.get("device", "") == "test"
@@ -116,7 +119,8 @@ def make(words: str) -> GuestTarget:
         raise TargetError(f"QEMU has no vhost-user device of class {kind} but the generic one: add device=test")
     facts = {"kernel": kernel.version, "image": str(kernel.image)}
     return target(
-        words, kind, SIZE if test else _SIZES.get(kind, SIZE), _STARTING, lambda: QemuGuest(kernel, kind, test),
+        words, kind, SIZE if test else _SIZES.get(kind, SIZE), _STARTING,
+        lambda: QemuGuest(kernel, kind, test, "warn" in chosen),
         lambda: {**facts, "version": first_line([*(generic() if test else program()), "--version"])},
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fuzz.targets import TargetError
 from fuzz.targets.guests import kernels
-from fuzz.targets.guests.guest import APPEND, KINDS, Guest
+from fuzz.targets.guests.guest import KINDS, Guest
 from fuzz.targets.guests.target import GuestTarget, options, target
 from fuzz.targets.served.machine import Slot
 
@@ -22,20 +22,24 @@ NAME = "uml"
 SIZE = 256  # of its virtqueues, whatever is asked for
 ENTER = Path(__file__).parent / "enter.py"
 _MEMORY = "64M"
-_GLIBC = (2, 38)  # that Debian's is linked against
+_SYMBOLS = re.compile(rb"GLIBC_(\d+)\.(\d+)")  # versions of the C library that a program asks for
 _STARTING = 60.0  # seconds, on a busy machine
 
 
 def usr_for(image: Path) -> str:
-    """Whose /usr *image* needs: '' for this machine's, else sid's. Raises TargetError."""
+    """Whose /usr *image* needs: '' for this machine's, else sid's, whose C library is newer. Raises TargetError."""
     text = platform.libc_ver()[1]
     have = tuple(int(part) for part in re.findall(r"\d+", text)[:2])
-    if have >= _GLIBC:
+    try:
+        needed = max(((int(one[1]), int(one[2])) for one in _SYMBOLS.finditer(image.read_bytes())), default=(0, 0))
+    except OSError as error:
+        raise TargetError(f"{image} can't be read: {error.strerror}") from None
+    if have >= needed:
         return ""
     usr = kernels.sid_usr()
     if not usr:
         raise TargetError(
-            f"{image.name} needs glibc {_GLIBC[0]}.{_GLIBC[1]}, and here is {text or 'none'}: "
+            f"{image.name} needs glibc {needed[0]}.{needed[1]}, and here is {text or 'none'}: "
             "install sid's (scripts/install-targets --sid)"
         )
     return usr
@@ -51,7 +55,7 @@ class Uml(Guest):
         words = [
             sys.executable, "-I", str(ENTER), usr_for(self.kernel.image), str(self.kernel.image), f"mem={_MEMORY}",
             "initrd={folder}/initrd", "uml_dir={folder}", "con=null", "con0=fd:0,fd:1", "ssl=null",
-            "ssl0=fd:{in},fd:{out}", "vqfuzz_tty=/dev/ttyS0", *APPEND,
+            "ssl0=fd:{in},fd:{out}", "vqfuzz_tty=/dev/ttyS0", *self.append,
             *(f"virtio_uml.device={slot.socket}:{KINDS[slot.kind]}" for slot in slots),
         ]  # fmt: skip
         shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "{folder}"
@@ -59,12 +63,12 @@ class Uml(Guest):
 
 
 def make(words: str) -> GuestTarget:
-    """The target that ``uml:[BINARY][,modules=DIR][,kind=KIND]`` names. Raises TargetError."""
-    named, chosen = options(words, ("modules", "kind"))
+    """The target that ``uml:[BINARY][,modules=DIR][,kind=KIND][,warn=panic]`` names. Raises TargetError."""
+    named, chosen = options(words, ("modules", "kind", "warn"))
     kernel = kernels.find_uml(named, chosen.get("modules", ""))
     kind = chosen.get("kind", "blk")
     facts = {"kernel": kernel.version, "image": str(kernel.image)}
-    return target(words, kind, SIZE, _STARTING, lambda: Uml(kernel, kind), lambda: facts)
+    return target(words, kind, SIZE, _STARTING, lambda: Uml(kernel, kind, "warn" in chosen), lambda: facts)
 
 
 def available() -> str:

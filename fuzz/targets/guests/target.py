@@ -98,6 +98,8 @@ def options(words: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
         found[name] = value
     if found.get("kind", "blk") not in KINDS:
         raise TargetError(f"{words.partition(':')[0]} has no kind={found['kind']}: there are {', '.join(KINDS)}")
+    if found.get("warn", "panic") != "panic":
+        raise TargetError(f"{words.partition(':')[0]} has no warn={found['warn']}: panic, or nothing")
     return named, found
 
 
