@@ -15,6 +15,7 @@ from collections.abc import Callable
 from oracles import vhost_user as vu
 
 _ROOM = socket.CMSG_SPACE(4 * 8)
+_PIECE = 1 << 12  # bytes read at a time: what a header promises may be 4 GiB, and need not come
 
 
 class Refused(Exception):
@@ -77,7 +78,8 @@ class Speaker:
         data = b""
         while len(data) < size:
             try:
-                more, ancillary, _, _ = self.connection.recvmsg(size - len(data), _ROOM, socket.MSG_CMSG_CLOEXEC)
+                piece = min(size - len(data), _PIECE)
+                more, ancillary, _, _ = self.connection.recvmsg(piece, _ROOM, socket.MSG_CMSG_CLOEXEC)
             except OSError:
                 raise Gone from None
             for level, kind, raw in ancillary:
