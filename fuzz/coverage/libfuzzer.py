@@ -45,7 +45,7 @@ class Registered:
     """
 
     def __init__(self, counters: Counters) -> None:
-        core = _core()
+        core = core_library()
         self.counters = counters
         self._hooks = {width: getattr(core, _HOOK.format(width)) for width in _WIDTHS}
         for width, hook in self._hooks.items():
@@ -86,7 +86,7 @@ class Registered:
         return count
 
 
-def _core() -> ctypes.CDLL:
+def core_library() -> ctypes.CDLL:
     """What has libFuzzer in it: this process, if it was preloaded (OSS-Fuzz does that), else the core of atheris."""
     here = ctypes.CDLL(None)
     if hasattr(here, _PROBE):

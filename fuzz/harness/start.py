@@ -17,7 +17,7 @@ from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Protocol
 
-from fuzz.coverage.libfuzzer import _core as core
+from fuzz.coverage.libfuzzer import core_library
 from fuzz.harness.lines import Lines
 from fuzz.trouble import TARGET
 
@@ -129,7 +129,7 @@ def end_with_parent(parent: int) -> None:
 
 def bytewise(data: bytes, most: int) -> bytes:
     """*data* as libFuzzer would mutate it by itself, with what it has learnt of operands; only while it fuzzes."""
-    mutate = core().LLVMFuzzerMutate  # what the library offers for this believes that nothing fuzzes
+    mutate = core_library().LLVMFuzzerMutate  # what the library offers for this believes that nothing fuzzes
     room = ctypes.create_string_buffer(data[:most], most)
     return room.raw[: mutate(room, ctypes.c_size_t(min(len(data), most)), ctypes.c_size_t(most))]
 
