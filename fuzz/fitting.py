@@ -60,6 +60,7 @@ _OF_PASSIVE = (
     Suppress,
     Misuse,
 )  # of a driver whose upper half can't be asked, nothing else is wanted
+_OnQueue = Add | Kick | Get | Callbacks | Use | Call | Misuse | Suppress | QueueReset | Restart
 _ASKED = (Add, Kick, Get, Callbacks)
 
 
@@ -92,10 +93,8 @@ class _Fitting:
     def _queues(self) -> tuple[Queue, ...]:
         """As many as there may be, in sizes that there are."""
         limits, given = self.limits, self.program.queues
-        if limits.role == "device":
-            count = 1
-        else:
-            count = min(len(given), limits.queues) if limits.device == "any" else limits.queues
+        free = "passive" not in limits.actions if limits.role == "device" else limits.device == "any"
+        count = min(len(given), limits.queues) if free else limits.queues
         starts = "start" in limits.actions and self.layout == spec.SPLIT
         wanted = [given[min(number, len(given) - 1)] for number in range(count)]
         return tuple(Queue(self.size(queue.size), queue.start if starts else 0) for queue in wanted)
@@ -255,27 +254,30 @@ class _Device(_Fitting):
                          if isinstance(step, kinds) and self.possible(step))  # fmt: skip
 
     def _step(self, step: Step) -> Step:
-        longest_element = self.limits.longest_element
+        longest_element, queue = self.limits.longest_element, 0
+        if isinstance(step, _OnQueue):
+            queue = step.queue % len(self.queues)
+            step = step if queue == step.queue else replace(step, queue=queue)
         if isinstance(step, Add):
             return self._add(step)
         if isinstance(step, Use) and step.length is not None and step.length > longest_element:
             return replace(step, length=longest_element)
         if isinstance(step, Suppress):
             ahead = step.ahead if step.mode == "event" else 0
-            return Suppress(step.mode, ahead)
+            return Suppress(step.mode, ahead, queue)
         if isinstance(step, QueueReset):
-            made = self.resized(step, 0)
-            return made if made.size <= self.largest[0] else QueueReset()
-        return Restart() if isinstance(step, Restart) else step
+            made = self.resized(step, queue)
+            return made if made.size <= self.largest[queue] else QueueReset(0, queue)
+        return step
 
     def _add(self, step: Add) -> Add:
         """At most as many elements as the queue has entries, in a buffer that is not too large."""
-        size = self.queues[0].size
+        size = self.queues[step.queue].size
         readable, writable = step.readable[:size], step.writable[: max(size - len(step.readable), 0)]
         most = self.limits.longest_element
         if sum(readable) + sum(writable) > most:
             most = max(1, most // (len(readable) + len(writable)))
-        return Add(_between(readable, 1, most), _between(writable, 1, most))
+        return Add(_between(readable, 1, most), _between(writable, 1, most), step.queue)
 
 
 def _between(lengths: tuple[int, ...], low: int, high: int) -> tuple[int, ...]:

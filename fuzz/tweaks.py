@@ -20,6 +20,7 @@ from fuzz.program import (
     Call,
     Callbacks,
     Get,
+    Kick,
     Lever,
     Limits,
     Misuse,
@@ -44,7 +45,22 @@ from oracles import spec
 
 _MODES = ("enable", "disable", "event")
 Lengths = tuple[int, ...]
-_OnQueue = Supply | Publish | Notify | Receive | Suppress | QueueReset | Restart
+_OnQueue = (
+    Supply
+    | Publish
+    | Notify
+    | Receive
+    | Suppress
+    | QueueReset
+    | Restart
+    | Add
+    | Kick
+    | Get
+    | Callbacks
+    | Use
+    | Call
+    | Misuse
+)
 
 
 class Tweaks:
@@ -154,7 +170,7 @@ class Tweaks:
             return replace(step, asleep=not step.asleep)
         if kind == 1:
             return self.queue(step, program)
-        size = program.queues[step.queue].size if step.queue < len(program.queues) else 1
+        size = _size(program, step.queue)
         return replace(step, count=self.number(step.count, 1, max(step.count, size + 1)))
 
     def suppress(self, step: Suppress, program: Program) -> Step:
@@ -173,7 +189,7 @@ class Tweaks:
     def queue_reset(self, step: QueueReset, program: Program) -> Step:
         """To another size, or of another queue."""
         if self.integer(0, 1):
-            return self.queue(step, program) if self.limits.role == "driver" else QueueReset()
+            return self.queue(step, program)
         sizes = (0, *facts(self.limits).sizes[program.layout])
         return replace(step, size=sizes[self.integer(0, len(sizes) - 1)])
 
@@ -213,13 +229,13 @@ class Tweaks:
     def add(self, step: Add, program: Program) -> Step:
         """Another buffer."""
         readable, writable = self._lengths(step.readable, step.writable)
-        return Add(tuple(length or 1 for length in readable), tuple(length or 1 for length in writable))
+        return Add(tuple(length or 1 for length in readable), tuple(length or 1 for length in writable), step.queue)
 
     def get(self, step: Get, program: Program) -> Step:
         """Another count; or asleep, or not."""
         if self.integer(0, 1):
-            return Get(step.count, not step.asleep)
-        return Get(self.number(step.count, 1, max(step.count, program.queues[0].size + 1)), step.asleep)
+            return replace(step, asleep=not step.asleep)
+        return replace(step, count=self.number(step.count, 1, max(step.count, _size(program, step.queue) + 1)))
 
     def use(self, step: Use, program: Program) -> Step:
         """Another batch, or the same in another way."""
@@ -234,7 +250,7 @@ class Tweaks:
         if kind == 3:
             most = self.limits.longest_element
             return replace(step, length=(None, 0, 1, integer(0, most), most)[integer(0, 4)])
-        return replace(step, count=self.number(step.count, 1, max(step.count, program.queues[0].size)))
+        return replace(step, count=self.number(step.count, 1, max(step.count, _size(program, step.queue))))
 
     def misuse(self, step: Misuse, program: Program) -> Step:
         """Another one."""
@@ -244,11 +260,15 @@ class Tweaks:
 
     def callbacks(self, step: Callbacks, program: Program) -> Step:
         """In another mode."""
-        return Callbacks(self.other(step.mode, CALLBACK_MODES))
+        return replace(step, mode=self.other(step.mode, CALLBACK_MODES))
 
     def call(self, step: Call, program: Program) -> Step:
-        """Forced, or not."""
-        return Call(not step.force)
+        """Forced, or not; or another queue's."""
+        return self.queue(step, program) if self.integer(0, 3) == 0 else replace(step, force=not step.force)
+
+
+def _size(program: Program, queue: int) -> int:
+    return program.queues[queue].size if queue < len(program.queues) else 1
 
 
 #: What a step becomes. Those with nothing to change but their queue, and those with nothing at all, become a
@@ -270,5 +290,6 @@ _TWEAKS: dict[type, Callable[..., Step]] = {
     Callbacks: Tweaks.callbacks,
     Use: Tweaks.use,
     Call: Tweaks.call,
+    Kick: Tweaks.queue,
     Misuse: Tweaks.misuse,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def test_atheris_stops_after_so_many_programs_and_after_so_long(tmp_path):
     words = ("fuzz", "model-driver", "--seed", "1", "--engine", "atheris", "--out", str(tmp_path))
     done = vqfuzz(*words, "--runs", "40")
     assert (done.returncode, "40 programs" in done.stdout) == (0, True), done.stdout
-    assert "of 68 rules exercised" in done.stdout
+    assert re.search(r"of \d+ rules exercised", done.stdout)
     done = vqfuzz(*words, "--time", "3s")
     assert done.returncode == 0, done.stdout
     assert "no violation" in done.stdout
