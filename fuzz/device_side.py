@@ -180,7 +180,7 @@ class Device:
             self._expect_echo(1 << 16)
             if self.missing and self.echo.owed():
                 missing = counted(self.echo.owed(), "frame")
-                raise Undecided(f"the driver sent {missing} not on that it was given{self._waited()}")
+                raise Undecided(f"the driver sent {missing} not on that it was given,{self._waited()}")
         if not self.hostile:
             finish(self.session, self.queues[0])
         for queue in self.queues:
