@@ -295,7 +295,7 @@ class Device:
         return self.waited
 
     def _waited(self) -> str:
-        return f" in {self.waited:.3g} s"
+        return f" in {self.waited:.2g} s"
 
     def _where(self, queue: DeviceQueue) -> str:
         return f" on queue {queue.number}" if len(self.queues) > 1 else ""
