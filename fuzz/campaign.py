@@ -16,6 +16,7 @@ from fuzz.coverage.steering import Steering, steering
 from fuzz.earlier import Programs, needed, smaller
 from fuzz.engines.composed import Behind, Steered
 from fuzz.finds import Find
+from fuzz.pacing import Pace
 from fuzz.program import Limits, Program
 from fuzz.report.text import quote
 from fuzz.status import Status, counted
@@ -35,8 +36,6 @@ AUDITED = 16
 AUDIT = "audit.vqtrace"
 _CLOSER_LOOKS = 3  # at further finds of a rule, shrunk to see whether they are the same; then they are counted
 _KNOWN_LOOKS = 2  # at finds that are a known deviation; then what has its traits is counted as one
-_HANGS = 2  # executions of what hangs a driver
-_LEAST = 3.0  # seconds for making a find on a driver small when the time of the run is over
 _GLANCE = 6.0  # seconds for making small what is expected to be one
 Say = Callable[[str], None]
 
@@ -54,6 +53,7 @@ class Campaign:
         self.tally = Tally(target.role)
         self.kept: dict[tuple[str, str], Find] = {}  # by rule and smallest program
         self.looked: Counter[str] = Counter()
+        self.pace = Pace(wanted.seconds, target.role == "driver")
         self.began = time.monotonic()
         self.aside = 0.0  # seconds spent on finds
         self.limits = target.limits
@@ -76,7 +76,8 @@ class Campaign:
             self.say(note)
         deviations.every()  # a list that can't be read is told now
         self.engine = self._engine()
-        self.began = time.monotonic()
+        self.began = self.pace.begin()
+        self.runner.until = self.pace.until
         code = None
         try:
             self._programs()
@@ -96,13 +97,12 @@ class Campaign:
     def _programs(self) -> None:
         wanted, tally, runner, engine = self.wanted, self.tally, self.runner, self.engine
         limit = wanted.runs if wanted.runs is not None else 1 << 62
-        deadline = self.began + wanted.seconds if wanted.seconds is not None else float("inf")
         before: Program | None = None
         outcome = Outcome()
         place = 0
         while (engine.apart or engine.drawn < limit) and not self.over:
             now = time.monotonic()
-            if now >= deadline:
+            if now >= self.pace.deadline:
                 break
             if self.status.due(now):
                 self._progress(now)
@@ -117,7 +117,9 @@ class Campaign:
                 continue
             last = outcome
             runner.audit = index % AUDITED == 0
+            began = time.monotonic()
             outcome, patient = decide(runner, program)
+            self.pace.cost = time.monotonic() - began
             runner.audit = False
             late, runner.late = runner.late, ""
             engine.ran(program, outcome)
@@ -242,9 +244,7 @@ class Campaign:
     def _confirm(self, find: Find, outcome: Outcome, needs: Needs, repeated: bool, ran: Programs) -> bool:
         """Re-run and shrink a saved find, and tell it unless it is known. Whether the user interrupted that."""
         program, rule = find.program, needs.rule
-        times = (AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1
-        if rule == HUNG and self.target.role == "driver":
-            times = min(times, _HANGS if self._left() > 0 else 1)  # each takes seconds of the time that there is
+        times = self.pace.times((AGAIN_REAL if self.runner.real else AGAIN_MODEL) if not repeated else 1, rule)
         if self._expected(find):
             small = self._smaller(program, outcome, needs, _GLANCE)
             if self._known(find, small):
@@ -252,7 +252,7 @@ class Campaign:
         try:
             self.runner.restart()
             count = self._again(program, needs, times)
-            if not count:
+            if not count and not self.pace.over():
                 needs, count = self._after(find, needs, ran, times)
         except (KeyboardInterrupt, TargetError):
             self.tally.found += 1
@@ -300,14 +300,10 @@ class Campaign:
             steps = counted(len(now.steps), "step")
             self.status.show(f"{needs.rule}: {steps} after {counted(done, 'execution')}")
 
-        if self.target.role == "driver" and self.wanted.seconds is not None:
-            least = _LEAST if needs.rule != HUNG else 0.01
-            seconds = max(least, min(self._left(), seconds or self._left()))
-        return minimise(self.runner, program, outcome, needs, seconds=seconds, progress=show)
-
-    def _left(self) -> float:
-        """Seconds of the run that are left."""
-        return self.began + (self.wanted.seconds or 1e9) - time.monotonic()
+        allowed = self.pace.shrinking(needs.rule, seconds)
+        if allowed is None:
+            return Smaller(program, outcome, 0, 0.0, False)
+        return minimise(self.runner, program, outcome, needs, seconds=allowed, progress=show)
 
     def _again(self, program: Program, needs: Needs, times: int) -> int:
         return again(self.runner, program, needs, times,

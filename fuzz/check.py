@@ -37,6 +37,7 @@ PROGRAMS = 400
 """How many programs the last phase has at most."""
 _AGAIN = 3  # re-runs of a failure
 _LOOKS = 2  # failures by the same rule that are looked at closely: the others only count
+_PATIENT = 10.0  # seconds for which a driver that comes to nothing is waited for
 _SHRINK = 4.0  # seconds for making one smaller
 
 
@@ -70,7 +71,7 @@ class Checker:
         self.looked: Counter[str] = Counter()
         self.warned: Counter[str] = Counter()
         self.names: Counter[str] = Counter()
-        self.mute: set[tuple[str, int]] = set()  # queues on which a driver came to nothing: it is waited for once
+        self.mute: set[str] = set()  # what a driver came to nothing by: it is waited for patiently once
         self.served: dict[Program, Result] = {}  # of a driver for which all rules share a few programs
 
     def items(self) -> list[Item]:
@@ -131,9 +132,10 @@ class Checker:
         assert item.program is not None
         real = self.runner.real
         outcome = self.runner.run(item.program, finish=real)
-        kind = item.program.layout, item.program.features
+        kind = outcome.reason.rpartition(" in ")[0]  # not for how long
         if outcome.verdict != UNDECIDED_VERDICT or kind in self.mute:
             return outcome, False
+        self.runner.until = time.monotonic() + _PATIENT
         outcome = self.runner.run(item.program, patient=True, finish=real)
         if outcome.verdict == UNDECIDED_VERDICT and "passive" in self.limits.actions:
             self.mute.add(kind)

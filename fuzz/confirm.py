@@ -50,6 +50,7 @@ class Runner:
         self.trace_of_fault = ""
         self.unasked: frozenset[str] = frozenset()  # rules that don't bind by the version of VIRTIO that we judge by
         self.strict = False  # whether a rule of level SHOULD that is broken counts as much as any
+        self.until = float("inf")  # of the monotonic clock: no driver is waited for patiently beyond it
         self.audit = False  # whether what our driver writes is judged, too
         self.queue: type[DriverQueue] = DriverQueue  # its driver: one with a planted fault, to prove that
         self._hints = dict(target.limits.hints)
@@ -97,7 +98,7 @@ class Runner:
     def _drive(self, program: Program, session: Session, patient: bool, salt: int, without: frozenset[str]) -> Outcome:
         if self.target.role == "driver":
             return device_side.run(program, cast("DriverSession", session), patient=patient, without=without,
-                                   unasked=self.unasked)  # fmt: skip
+                                   unasked=self.unasked, until=self.until)  # fmt: skip
 
         def drive(program: Program, session: Session) -> Outcome:
             return driver_side.run(program, session, hints=self._hints, patient=patient, salt=salt, without=without,
@@ -185,9 +186,12 @@ class Needs:
 
 
 def decide(runner: Runner, program: Program, before: Sequence[Program] = ()) -> tuple[Outcome, bool]:
-    """Run *program*; what is undecided again with ten times the patience. (outcome, whether that was needed)."""
+    """Run *program*; what is undecided again with ten times the patience, if there is time.
+
+    (outcome, whether that was needed)
+    """
     outcome = runner.run(program, before=before)
-    if outcome.verdict == UNDECIDED:
+    if outcome.verdict == UNDECIDED and time.monotonic() < runner.until:
         return runner.run(program, patient=True, before=before), True
     return outcome, False
 
@@ -243,6 +247,8 @@ def minimise(runner: Runner, program: Program, outcome: Outcome, needs: Needs, *
         found = hasty.run(5 * budget)
         if found.stopped:
             return replace(found, program=program, outcome=outcome)
+        if runner.target.role == "driver":  # the time of the run is for both
+            seconds = max(seconds - found.seconds, 0.01)
         shown = needs.seen(runner, found.program)
         if shown is not None:
             return replace(found, outcome=shown)

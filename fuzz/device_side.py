@@ -7,6 +7,7 @@ first misuse on nobody is judged: then only a crash or a hang counts.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -62,15 +63,17 @@ def run(
     without: frozenset[str] = frozenset(),
     unasked: frozenset[str] = frozenset(),
     begun: Callable[[int], None] | None = None,
+    until: float = float("inf"),
 ) -> Outcome:
     """Execute *program* on a fresh *session*, judging as it goes. Never raises for anything that the driver does.
 
-    *patient*: ten times as long is waited for a driver that runs by itself. *without*, *unasked*: rules of drivers
+    *patient*: ten times as long is waited for a driver that runs by itself, but not beyond *until*, of the monotonic
+    clock. *without*, *unasked*: rules of drivers
     that are dropped, or don't bind. *begun*: called with the number of each step that begins, from 1, and with one
     more when none is left.
     """
     device = Device(program, session, DriverOracle(without, unasked), patient)
-    device.begun = begun
+    device.begun, device.until = begun, until
     outcome = device.outcome
     try:
         device.execute()
@@ -111,7 +114,9 @@ class Device:
             self.features |= spec.RING_PACKED
         self.ours = Oracle()
         self.hostile = False
-        self.patience = PATIENCE * (10 if patient else 1)
+        self.patient = patient
+        self.waited = PATIENCE  # the last time
+        self.until = float("inf")
         self.queues = [
             DeviceQueue(number, half, judge.queue(number), self.feed)
             for number, half in enumerate(_halves(session, len(program.queues)))
@@ -175,7 +180,7 @@ class Device:
             self._expect_echo(1 << 16)
             if self.missing and self.echo.owed():
                 missing = counted(self.echo.owed(), "frame")
-                raise Undecided(f"the driver sent {missing} not on that it was given, in {self.patience:g} s")
+                raise Undecided(f"the driver sent {missing} not on that it was given,{self._waited()}")
         if not self.hostile:
             finish(self.session, self.queues[0])
         for queue in self.queues:
@@ -280,8 +285,17 @@ class Device:
             return
         if not queue.expect(wanted, QUICK):
             self._called(queue)  # it may have nothing to expose before it hears of what was used
-        if not queue.expect(1, self.patience):
-            raise Undecided(f"the driver exposed nothing{self._where(queue)} in {self.patience:g} s")
+        if not queue.expect(1, self._patience()):
+            raise Undecided(f"the driver exposed nothing{self._where(queue)}{self._waited()}")
+
+    def _patience(self) -> float:
+        """Seconds for which it is waited from now on."""
+        if self.patient:
+            self.waited = max(0.0, min(10 * PATIENCE, self.until - time.monotonic()))
+        return self.waited
+
+    def _waited(self) -> str:
+        return f" in {self.waited:.2g} s"
 
     def _where(self, queue: DeviceQueue) -> str:
         return f" on queue {queue.number}" if len(self.queues) > 1 else ""
@@ -295,7 +309,7 @@ class Device:
         assert echo is not None
         queue = echo.sending
         wanted = min(most, len(queue.follower.outstanding) + echo.owed() - self.missing)
-        if wanted > 0 and not queue.expect(wanted, self.patience, True):
+        if wanted > 0 and not queue.expect(wanted, self._patience(), True):
             self.missing = echo.owed()
 
     def _call(self, queue: DeviceQueue, step: Step) -> None:

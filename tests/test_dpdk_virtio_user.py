@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -126,6 +127,15 @@ def test_a_frame_that_never_comes_is_undecided_alone_and_a_find_once_a_later_one
         UNDECIDED, "the driver sent 1 frame not on that it was given, in 0.05 s",
     )  # fmt: skip
     assert forwarded(of("use 1\nuse 1\n"), lost=1).rule == "INO-DRV-WALK"
+
+
+def test_a_patient_wait_ends_with_the_time_of_the_run():
+    runner = Runner(cast("Target", Forwarding("", 1)))
+    began = time.monotonic()
+    runner.until = began + 0.3
+    outcome = runner.run(of("use 1\n"), patient=True)
+    assert outcome.verdict == UNDECIDED
+    assert time.monotonic() - began < 5  # not 20
 
 
 def test_where_frames_may_have_been_dropped_nobody_is_accused():

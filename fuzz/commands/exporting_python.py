@@ -102,14 +102,17 @@ def _linux(made: LinuxRing) -> tuple[Driver, list[str]]:
 
 def _dpdk(made: dpdk.DpdkVirtioUser, program: Program) -> tuple[Driver, list[str]]:
     features = program.features | (spec.RING_PACKED if program.layout == spec.PACKED else 0)
+    numbers = made.numbers[: len(program.queues)]
     values = {
-        "queue": made.queue, "queues": 2, "command": made.words_for(features, program.queues[0].size, "{socket}"),
+        "queues": numbers, "most": 2,
+        "command": made.words_for(features, max(queue.size for queue in program.queues), "{socket}"),
         "offered": "".join(f" | 1 << {bit}" for bit in range(64) if dpdk.EXTRA >> bit & 1),
         "protocol": f"{vu.MQ | vu.REPLY_ACK | vu.STATUS:#x}",
     }  # fmt: skip
     usage = (("", "starts testpmd itself"), ("SOCKET", "waits at SOCKET for one that somebody else starts"))
-    said = f"DPDK {made.describe()['version']}, testpmd with virtio-user"
-    return Driver("vhost_user", said, usage, values, asked=False, prefix=made.prefix, least=made.least), []
+    said = f"{made.describe()['version']}, testpmd with virtio-user"
+    return Driver("vhost_user", said, usage, values, asked=False, prefix=made.prefix, least=made.least,
+                  echo=len(numbers) > 1), []  # fmt: skip
 
 
 def run(text: str, arguments: list[str]) -> tuple[int, str]:

@@ -35,7 +35,7 @@ _FAMILIES = {"returned": "returned", "overlooked": "overlooked", "refused": "ref
 _ENDS = {CRASHED: "crashed", HUNG: "hung", BROKEN: "broken", UNDECIDED: "stalled"}
 _IMPORTS = {
     "linux": "mmap os shlex socket struct subprocess sys tempfile",
-    "vhost_user": "ctypes mmap os signal socket struct subprocess sys tempfile time",
+    "vhost_user": "ctypes mmap os select signal socket struct subprocess sys tempfile time",
 }
 
 
@@ -50,6 +50,7 @@ class Driver:
     asked: bool = True  # its upper half can be asked
     prefix: bytes = b""  # what each buffer begins with that we write
     least: int = 0  # bytes that are written at least
+    echo: bool = False  # what comes back on its first queue, it sends on the second
     sources: Mapping[str, str] = field(default_factory=dict)  # what the script must bring along, by file name
 
 
@@ -69,25 +70,30 @@ def script(program: Program, outcome: Outcome, driver: Driver) -> str:
     family = family_of(outcome)
     features = program.features | (spec.RING_PACKED if program.layout == spec.PACKED else 0)
     rule = registry().get(outcome.rule)
-    shared = {"family": family, "asked": driver.asked, "features": features, "size": program.queues[0].size}
+    sizes = tuple(queue.size for queue in program.queues)
+    shared = {"family": family, "asked": driver.asked, "features": features, "sizes": sizes, "echo": driver.echo,
+              "steps": {_name(step) for step in program.steps}, "event_idx": bool(features & spec.EVENT_IDX),
+              "indirect": bool(features & spec.INDIRECT_DESC), "least": driver.least, "layout": program.layout,
+              "in_order": bool(features & spec.IN_ORDER), "ring_reset": bool(features & spec.RING_RESET)}  # fmt: skip
+    at = outcome.violation.queue if outcome.violation is not None else 0
 
     def part(name: str, **more: object) -> str:
         return environment.get_template(f"{name}.py.j2").render({**shared, **more})
 
     text = part(
         "device",
-        comment=_comment(program, outcome, driver),
+        about=_about(program, outcome, driver),
         imports=_imports(driver.template),
         names=" ".join(spec.feature_names(features)),
         ring=part(program.layout),
         driver=part(driver.template, **driver.values),
-        prefix=repr(driver.prefix),
-        least=driver.least,
+        prefix=driver.prefix,
+        at=at,
         need=outcome.violation.position if outcome.violation is not None else 0,
         rule=outcome.rule,
         program="\n".join(_calls(program, outcome)),
         right=f"{rule.id} does not show" if rule is not None else "the driver goes on",
-        data="\n".join(_data(outcome, program.layout, family)),
+        data="\n".join(_data(outcome, family, at)),
     )
     text = re.sub(r"\n\n+(?=(?:def|class) )", "\n\n\n", re.sub(r"\n{4,}", "\n\n\n", text))
     return text.replace("@HARNESS@\n", _sources(driver.sources)).rstrip() + "\n"
@@ -103,8 +109,9 @@ def _environment() -> Environment:
 
 
 def _imports(template: str) -> str:
-    return "\n".join([f"import {name}" for name in _IMPORTS[template].split()] + ["from collections import deque"]
-                     + (["from pathlib import Path"] if template == "linux" else []))  # fmt: skip
+    lines = textwrap.wrap(", ".join(_IMPORTS[template].split()), WIDTH - len("import "), break_on_hyphens=False)
+    froms = ["from collections import deque"] + (["from pathlib import Path"] if template == "linux" else [])
+    return "\n".join([f"import {line.rstrip(',')}" for line in lines] + froms)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
@@ -120,7 +127,8 @@ def _verdict(outcome: Outcome, layout: str) -> list[str]:
     return [rule.title, f"{where(rule, layout)}; rule {rule.id} of vqfuzz: {rule.text}", f"Seen: {violation.message}"]
 
 
-def _comment(program: Program, outcome: Outcome, driver: Driver) -> str:
+def _about(program: Program, outcome: Outcome, driver: Driver) -> str:
+    """The script's docstring. Up to «Made by» it is what is said of the driver in the end."""
     first, *others = _verdict(outcome, program.layout)
     lines = [first, "", *others, ""] if others else [first, ""]
     lines += [
@@ -129,10 +137,10 @@ def _comment(program: Program, outcome: Outcome, driver: Driver) -> str:
     lines += ["", *(f"    python3 THIS-FILE {words:12}# {text}" for words, text in driver.usage)]
     lines += ["", "Exit status: 1 it is wrong, 0 it is right, 2 that can't be told.", "", "The program:", ""]
     lines += [f"    {line}" for line in encoding.dump(program).splitlines()]
-    wrapped = [
+    text = "\n".join(
         piece for line in lines for piece in (textwrap.wrap(line, WIDTH, subsequent_indent=_indent(line)) or [""])
-    ]
-    return "\n".join(f"# {line}".rstrip() for line in wrapped)
+    )
+    return '"""' + text.replace("\\", "\\\\").replace('"', '\\"') + '\n"""'
 
 
 def _indent(line: str) -> str:
@@ -148,8 +156,14 @@ def _calls(program: Program, outcome: Outcome) -> list[str]:
     calls: list[str] = []
     steps = list(zip(lines, program.steps, strict=True))
     for line, step in steps if outcome.verdict == UNDECIDED else steps[: outcome.reached]:
-        calls += [f"    # {line}", f"    device.{_call(step)}"]
+        number = getattr(step, "queue", 0)
+        calls += [f"    # {line}", f"    {f'queue{number}' if number else 'device'}.{_call(step)}"]
     return calls or ["    pass"]
+
+
+def _name(step: Step) -> str:
+    """The method that a step calls."""
+    return "queue_reset" if isinstance(step, QueueReset) else type(step).__name__.lower()
 
 
 def _call(step: Step) -> str:
@@ -174,15 +188,14 @@ def _call(step: Step) -> str:
     return {Kick: "kick()", Reset: "reset()", Restart: "restart()"}[type(step)]
 
 
-def _data(outcome: Outcome, layout: str, family: str) -> list[str]:
-    """What the script compares with, and says in the end."""
-    violation = outcome.violation
-    lines = ["VERDICT = " + _literal("\n".join(_verdict(outcome, layout)))]
-    if family != "rings" or violation is None:
-        return lines
+def _data(outcome: Outcome, family: str, at: int) -> list[str]:
+    """What the script compares with."""
+    if family != "rings" or outcome.violation is None:
+        return []
     oracle = DriverQueueOracle()
-    for _, seen in outcome.trace:
-        oracle.feed(seen)
+    for number, seen in outcome.trace:
+        if number == at:
+            oracle.feed(seen)
     follower = oracle.follower
     assert follower is not None
     table, driver = bytes(follower.descriptor), bytes(follower.driver)
@@ -191,17 +204,10 @@ def _data(outcome: Outcome, layout: str, family: str) -> list[str]:
         _, length, first, second = spec.DESCRIPTOR.unpack_from(table, 16 * slot)
         if table[16 * slot : 16 * slot + 16] != bytes(16):
             found[slot] = (length, first, second)
-    lines.append(
-        f"# length, flags and next (packed: length, id, flags) of descriptors\nDESCRIPTORS = {pprint.pformat(found)}"
-    )
-    lines.append(f"DRIVER_AREA = bytes.fromhex({driver.hex()!r})")
-    return lines
-
-
-def _literal(text: str) -> str:
-    """A string over several lines."""
-    lines = [piece for line in text.splitlines() for piece in textwrap.wrap(line, WIDTH - 6)]
-    return "(\n" + "\n".join(f"    {line + chr(10)!r}" for line in lines) + "\n)"
+    return [
+        f"# length, flags and next (packed: length, id, flags) of descriptors\nDESCRIPTORS = {pprint.pformat(found)}",
+        f"DRIVER_AREA = bytes.fromhex({driver.hex()!r})",
+    ]
 
 
 def _sources(sources: Mapping[str, str]) -> str:

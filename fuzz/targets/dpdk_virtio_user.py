@@ -306,8 +306,8 @@ class DpdkVirtioUser:
         self.name = f"{NAME}:{way}" if way else NAME
         self.way = way
         self.limits = replace(self.limits, queues=len(_WAYS[way][1]))
-        self.queue = _WAYS[way][1][0]
-        self.prefix, self.least = begins(self.queue)
+        self.numbers = _WAYS[way][1]  # of its queues, in the order of a program's
+        self.prefix, self.least = begins(self.numbers[0])
         self.starts = 0
         self.said = ""
         self._command = ""
