@@ -59,6 +59,12 @@ def test_modules_come_behind_what_they_need_and_unpacked(tmp_path: Path) -> None
     assert [name for name, _ in loaded] == ["failover", "net_failover", "virtio_net"]
     assert loaded[2][1] == module("net-failover,built_in")
     assert initramfs.ordered(tmp_path, "rng") == [], "what is no file is built in"
+    (tmp_path / "vmw_vsock_virtio_transport.ko").write_bytes(module("vmw_vsock_virtio_transport_common,vsock"))
+    (tmp_path / "vmw_vsock_virtio_transport_common.ko").write_bytes(module("vsock"))
+    (tmp_path / "vsock.ko").write_bytes(module(""))
+    assert [name for name, _ in initramfs.ordered(tmp_path, "vsock")] == [
+        "vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport",
+    ]  # fmt: skip
     image = initramfs.packed(b"agent", loaded)
     assert image == initramfs.packed(b"agent", loaded)
     assert names(gzip.decompress(image))[-4:-1] == [
@@ -170,7 +176,7 @@ def test_an_image_is_named_by_its_path(cached: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("qemu-guest:7,kind=gpu", r"qemu-guest has no kind=gpu: there are net, blk, console, rng"),
+        ("qemu-guest:7,kind=gpu", r"qemu-guest has no kind=gpu: there are net, blk, console, rng, vsock"),
         ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device=, warn="),
         ("qemu-guest:7,warn=on", r"qemu-guest has no warn=on: panic, or nothing"),
         ("qemu-guest:7,device=other", r"qemu-guest has no device 'other'"),

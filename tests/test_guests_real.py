@@ -16,8 +16,10 @@ import pytest
 from fuzz import device_side, generate
 from fuzz.encoding import load
 from fuzz.targets.guests import machine_qemu, machine_uml
+from fuzz.targets.served.kinds import vsock
 from fuzz.verdict import CONFORMS, CRASHED, UNDECIDED
 from oracles import spec
+from oracles.trace import Delivered
 
 if TYPE_CHECKING:
     from fuzz.targets.guests.guest import Guest
@@ -108,6 +110,42 @@ def test_programs_accuse_nobody_and_share_a_guest(running: dict[str, GuestTarget
         seen.add((program.layout, bool(program.features & spec.IN_ORDER)))
     assert len(seen) == len(MODES)
     assert target.starts == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("uml:,kind=vsock", marks=pytest.mark.target("guest-uml")),
+        pytest.param("qemu-guest:7,kind=vsock", marks=pytest.mark.target("guest-7")),
+    ],
+)
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_a_stream_goes_both_ways_and_what_came_is_what_we_wrote(
+    running: dict[str, GuestTarget], words: str, layout: str
+) -> None:
+    target = of(running, words)
+    program = load(SHORT.format(layout=layout, size=target.limits.split_sizes[0], more=" in_order"))
+    session = target.open()
+    streams: dict[tuple[int, int], vsock.Stream] = {}
+
+    def begun(step: int) -> None:
+        if step == 3:
+            time.sleep(0.5)  # for the guest to say what it got
+        device = session._device()
+        assert isinstance(device.kind, vsock.Device)
+        streams.update(device.kind.streams)
+
+    try:
+        outcome = device_side.run(program, session, begun=begun)
+    finally:
+        session.close()
+    assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+    assert any(isinstance(seen, Delivered) for _, seen in outcome.trace), "it got our data"
+    assert [key[0] - 1234 for key in streams] == [target.slot(program.features | MODES[layout])], "a port for each slot"
+    stream = next(iter(streams.values()))
+    assert stream.sent > 0
+    assert stream.received > 0
+    assert stream.sent - stream.taken <= stream.room
 
 
 @pytest.mark.target("guest-uml")

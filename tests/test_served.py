@@ -111,6 +111,8 @@ def test_a_socket_accepts_streams_and_sends_what_there_is_credit_for() -> None:
     assert len(device.fill(vsock.RX, 9, b"", 4096, None).rstrip(b"\0")) == 44 + 16  # the rest of the credit
     assert device.fill(vsock.RX, 9, b"", 4096, 4096)[30:32] == b"\3\0"  # none: a reset of what never was
     device.answer(vsock.TX, 0, packet(5, 16, 48, 48) + bytes(16), 0)  # RW: all is taken
+    assert not device.pending, "the next data says so"
+    device.answer(vsock.TX, 0, packet(7, 0, 48, 48), 0)  # CREDIT_REQUEST
     update = device.fill(vsock.RX, 9, b"", 4096, 44)
     assert update[28:32] == b"\1\0\6\0"
     assert update[40:44] == b"\x10\0\0\0"  # fwd_cnt

@@ -18,10 +18,10 @@ from fuzz.targets.served.machine import ENDING, STARTING, Handed, Slot
 
 MODES = ((False, False), (False, True), (True, False), (True, True))
 """(packed, in_order) of the four devices that every guest has."""
-KINDS = {"net": 1, "blk": 2, "console": 3, "rng": 4}
+KINDS = {"net": 1, "blk": 2, "console": 3, "rng": 4, "vsock": 19}
 """Classes of devices that the agent keeps busy: their ids (5)."""
-OUTSTANDING = {"net": 1 << 15, "blk": 32, "console": 1, "rng": 1}
-"""Buffers that a driver keeps outstanding, as the agent uses it."""
+OUTSTANDING = {"net": 1 << 15, "blk": 32, "console": 1, "rng": 1, "vsock": 64}
+"""Buffers that a driver keeps outstanding, as the agent uses it; of a socket it fills up when half of 128 are left."""
 #: of every guest: it ends at once when something is wrong with it, and doesn't do what costs time
 APPEND = ("quiet", "panic=-1", "oops=panic", "random.trust_cpu=on", "audit=0")
 _ROOM = 1 << 20  # bytes that a guest may say before it has to wait for us

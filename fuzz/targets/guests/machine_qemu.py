@@ -38,8 +38,9 @@ _DEVICES = {
     "blk": f"vhost-user-blk-pci,num-queues=1,queue-size={SIZE}",
     "rng": "vhost-user-rng-pci",
     "net": "virtio-net-pci",
+    "vsock": "vhost-user-vsock-pci",
 }
-_SIZES = {"rng": 4}
+_SIZES = {"rng": 4, "vsock": 128}
 _TEST = "vhost-user-test-device-pci"
 
 

@@ -152,6 +152,10 @@ class ServedSession:
             raise Unsettled(f"the driver does not come up: {state}")
         return state == WORKING
 
+    def due(self) -> bool:
+        """Whether the device has something to say to a driver that comes up."""
+        return self._device().kind.due(self.host.queue)
+
     def end(self, available: int, used: int) -> None:
         """Have the driver let go of the device; from these positions on its queue is served as others are."""
         assert self._machine is not None

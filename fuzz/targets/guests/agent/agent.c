@@ -29,6 +29,7 @@ const struct work WORK[] = {
     {2, "virtio_blk", work_blk},
     {3, "virtio_console", work_console},
     {4, "virtio_rng", work_rng},
+    {19, "vmw_vsock_virtio_transport", work_vsock},
     {0, NULL, NULL},
 };
 
