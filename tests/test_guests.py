@@ -177,15 +177,16 @@ def test_an_image_is_named_by_its_path(cached: Path) -> None:
     ("words", "line"),
     [
         ("qemu-guest:7,kind=gpu", r"qemu-guest has no kind=gpu: there are net, blk, console, rng, vsock"),
-        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device=, warn="),
+        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device=, warn=, coverage="),
         ("qemu-guest:7,warn=on", r"qemu-guest has no warn=on: panic, or nothing"),
+        ("qemu-guest:7,coverage=off", r"qemu-guest has no coverage=off: on, or nothing"),
         ("qemu-guest:7,device=other", r"qemu-guest has no device 'other'"),
         ("qemu-guest:7,kind=console", r"no vhost-user device of class console but the generic one: add device=test"),
     ],
 )
 def test_wrong_words_are_answered_by_a_line(cached: Path, words: str, line: str) -> None:
     with pytest.raises(TargetError, match=line):
-        machine_qemu.make(words)
+        machine_qemu.make(words, Path)
 
 
 def test_uml_has_no_devices_of_qemu(cached: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from fuzz import device_side, generate
+from fuzz.coverage.build import plugin_file
 from fuzz.encoding import load
 from fuzz.targets.guests import machine_qemu, machine_uml
 from fuzz.targets.served.kinds import vsock
@@ -48,7 +49,7 @@ call
 
 
 def made(words: str) -> GuestTarget:
-    return machine_uml.make(words) if words.startswith("uml:") else machine_qemu.make(words)
+    return machine_uml.make(words) if words.startswith("uml:") else machine_qemu.make(words, plugin_file)
 
 
 @pytest.fixture(scope="module")

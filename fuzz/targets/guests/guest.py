@@ -39,6 +39,7 @@ class Guest:
         self.slots: Sequence[tuple[str, bool, bool]] = [(kind, packed, in_order) for packed, in_order in MODES]
         self.heard = console.Listener(len(self.slots))
         self.command = ""
+        self.inherited: dict[str, int] = {}  # descriptors beside the agent's, by name
         self._process: Process | None = None
         self._ends: tuple[int, int] | None = None  # of the agent's fifos: what we say, what we hear
         self._read = 0  # bytes of the console that words() gave
@@ -71,7 +72,7 @@ class Guest:
             with suppress(OSError):  # more than a user may have: then it waits sooner
                 fcntl.fcntl(self._ends[1], fcntl.F_SETPIPE_SZ, _ROOM)
             theirs = [os.open(hears, os.O_RDONLY), os.open(speaks, os.O_WRONLY)]
-            process.start({"in": theirs[0], "out": theirs[1]})
+            process.start({"in": theirs[0], "out": theirs[1], **self.inherited})
         except OSError as error:
             raise TargetError(f"{process.folder} can't be written to: {error.strerror}") from None
         finally:

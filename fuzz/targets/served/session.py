@@ -80,10 +80,14 @@ class ServedSession:
         self._await(lambda: machine.state(self._slot) == OFF, "the machine does not come up")
         self._bench.leave_to_program(self._slot, self.host.queue)
         machine.handed(self._slot)  # what another session's driver got
+        self.begins()
         machine.begin(self._slot)
         self._await(self._ready, "the driver sets up no virtqueue")
         self._place()
         return self.features
+
+    def begins(self) -> None:
+        """The machine is up, and its driver about to begin."""
 
     def _ready(self) -> bool:
         assert self._bench is not None

@@ -73,7 +73,9 @@ class Device:
                 self.streams.pop(key, None)
             elif op == _RW:
                 stream.received = stream.received + length & 0xFFFFFFFF
-                if (stream.received - stream.told & 0xFFFFFFFF) > _ROOM // 4:  # else data that we send tells soon enough
+                if (
+                    stream.received - stream.told & 0xFFFFFFFF
+                ) > _ROOM // 4:  # else data that we send tells soon enough
                     self._say(key, _CREDIT_UPDATE)
             elif op == _CREDIT_REQUEST:
                 self._say(key, _CREDIT_UPDATE)
