@@ -30,7 +30,7 @@ class Settles(Protocol):
         """Whether the driver's upper half works."""
         ...
 
-    def due(self) -> bool:
+    def speaks(self) -> bool:
         """Whether a buffer should be used while it comes up, if one is outstanding."""
         ...
 
@@ -70,7 +70,7 @@ def settle(
     while not one.settled():
         queue.look()
         hear(session, feed)
-        if queue.follower.outstanding and one.due():
+        if queue.follower.outstanding and one.speaks():
             queue.use(Use())
             call()
         else:

@@ -16,7 +16,8 @@ import pytest
 from fuzz import device_side, generate
 from fuzz.coverage.build import plugin_file
 from fuzz.encoding import load
-from fuzz.targets.guests import machine_qemu, machine_uml
+from fuzz.targets.guests import counting, kernels, machine_qemu, machine_uml
+from fuzz.targets.guests.counting import CountedGuest
 from fuzz.targets.served.kinds import vsock
 from fuzz.verdict import CONFORMS, CRASHED, UNDECIDED
 from oracles import spec
@@ -147,6 +148,32 @@ def test_a_stream_goes_both_ways_and_what_came_is_what_we_wrote(
     assert stream.sent > 0
     assert stream.received > 0
     assert stream.sent - stream.taken <= stream.room
+
+
+@pytest.mark.target("guest-7")
+def test_a_guest_counts_its_code_for_virtqueues_while_a_program_runs() -> None:
+    target = made("qemu-guest:7,coverage=on")
+    assert isinstance(target, CountedGuest)
+    reached = []
+    try:
+        assert target.counters() is None, "nothing runs"
+        target.probe()
+        counters = target.counters()
+        assert counters is not None
+        for layout in ("split", "packed", "packed"):
+            session = target.open()
+            outcome = device_side.run(load(SHORT.format(layout=layout, size=256, more="")), session)
+            session.close()
+            assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+            reached.append({place for place, count in counters.hits() if count})
+        code = counting.code_of(kernels.find("7"), "blk", lambda: pytest.fail("it was asked"), 1.0)
+        assert all(place < code.end - code.start for place in reached[0] | reached[1])
+    finally:
+        target.close()
+    split, packed, again = reached
+    assert min(len(split), len(packed)) >= 50
+    assert len(split - packed) >= 20, "one layout has code of its own"
+    assert len(packed ^ again) < len(packed ^ split) / 4, "what runs twice reaches nearly the same"
 
 
 @pytest.mark.target("guest-uml")

@@ -120,6 +120,27 @@ def test_a_socket_accepts_streams_and_sends_what_there_is_credit_for() -> None:
     assert device.fill(vsock.RX, 9, b"", 4096, 44)[30:32] == b"\3\0"
 
 
+def test_only_a_socket_keeps_a_driver_waiting_that_comes_up() -> None:
+    device = vsock.Device()
+    assert not device.speaks(vsock.RX)
+    device.answer(vsock.TX, 0, packet(1, room=48), 0)  # REQUEST
+    assert device.speaks(vsock.RX)
+    assert all(kinds.load(name).speaks(0) for name in kinds.NAMES if name != "vsock")
+
+
+def test_a_socket_says_what_it_took_before_the_guest_runs_out_of_room() -> None:
+    device = vsock.Device()
+    device.answer(vsock.TX, 0, packet(1), 0)
+    device.pending.clear()
+    sent = 0
+    while not device.pending:
+        device.answer(vsock.TX, 0, packet(5, 4096), 0)
+        sent += 4096
+        assert sent < 1 << 17, "half of the room that it told"
+    assert device.pending[0][30:32] == b"\6\0"  # CREDIT_UPDATE
+    assert int.from_bytes(device.pending[0][40:44], "little") == sent
+
+
 def test_what_is_written_is_traced_by_its_pieces() -> None:
     said = blk.Device().fill(0, 3, bytes.fromhex("00000000 00000000 0700000000000000"), 1025, None)
     assert blk.Device().traces(0, said) == [said[:16], said[512:528]]

@@ -156,9 +156,9 @@ class ServedSession:
             raise Unsettled(f"the driver does not come up: {state}")
         return state == WORKING
 
-    def due(self) -> bool:
+    def speaks(self) -> bool:
         """Whether the device has something to say to a driver that comes up."""
-        return self._device().kind.due(self.host.queue)
+        return self._device().kind.speaks(self.host.queue)
 
     def end(self, available: int, used: int) -> None:
         """Have the driver let go of the device; from these positions on its queue is served as others are."""

@@ -45,7 +45,7 @@ class Kind(Protocol):
         """The pieces of *data*, as written, that an upper half may be handed: each by its first 16 bytes."""
         ...
 
-    def due(self, queue: int) -> bool:
+    def speaks(self, queue: int) -> bool:
         """Whether a buffer of a queue that a program is about should be used now, while the driver comes up."""
         ...
 

@@ -66,7 +66,7 @@ class Device:
         """Each sector that was read."""
         return [data[at : at + MARK] for at in range(0, len(data) - SECTOR, SECTOR)]
 
-    def due(self, queue: int) -> bool:
+    def speaks(self, queue: int) -> bool:
         """A driver that comes up is never kept waiting."""
         return True
 

@@ -68,7 +68,7 @@ class Device:
         """Every 16 bytes of text."""
         return [data[at : at + MARK] for at in range(0, len(data), MARK)] if queue == RX else []
 
-    def due(self, queue: int) -> bool:
+    def speaks(self, queue: int) -> bool:
         """A driver that comes up is never kept waiting."""
         return True
 

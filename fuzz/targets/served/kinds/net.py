@@ -39,7 +39,7 @@ class Device:
         """The frame."""
         return [data[len(HEADER) :][:MARK]] if queue == RX else []
 
-    def due(self, queue: int) -> bool:
+    def speaks(self, queue: int) -> bool:
         """A driver that comes up is never kept waiting."""
         return True
 

@@ -28,7 +28,7 @@ class Device:
         """Every 16 bytes."""
         return [data[at : at + MARK] for at in range(0, len(data), MARK)]
 
-    def due(self, queue: int) -> bool:
+    def speaks(self, queue: int) -> bool:
         """A driver that comes up is never kept waiting."""
         return True
 

@@ -73,9 +73,7 @@ class Device:
                 self.streams.pop(key, None)
             elif op == _RW:
                 stream.received = stream.received + length & 0xFFFFFFFF
-                if (
-                    stream.received - stream.told & 0xFFFFFFFF
-                ) > _ROOM // 4:  # else data that we send tells soon enough
+                if (stream.received - stream.told & 0xFFFFFFFF) > _ROOM // 4:  # else our next data tells it
                     self._say(key, _CREDIT_UPDATE)
             elif op == _CREDIT_REQUEST:
                 self._say(key, _CREDIT_UPDATE)
@@ -127,7 +125,7 @@ class Device:
         data = data[HEADER.size :][:length]
         return [data[at : at + MARK] for at in range(0, len(data), MARK)]
 
-    def due(self, queue: int) -> bool:
+    def speaks(self, queue: int) -> bool:
         """A receive buffer waits until there is something to say: else a driver would be out of them soon."""
         return queue != RX or bool(self.pending)
 
