@@ -21,6 +21,7 @@ from fuzz.targets.guests.counting import CountedGuest
 from fuzz.targets.served.kinds import vsock
 from fuzz.verdict import CONFORMS, CRASHED, UNDECIDED
 from oracles import spec
+from oracles import vhost_user as vu
 from oracles.trace import Delivered
 
 if TYPE_CHECKING:
@@ -174,6 +175,32 @@ def test_a_guest_counts_its_code_for_virtqueues_while_a_program_runs() -> None:
     assert min(len(split), len(packed)) >= 50
     assert len(split - packed) >= 20, "one layout has code of its own"
     assert len(packed ^ again) < len(packed ^ split) / 4, "what runs twice reaches nearly the same"
+
+
+@pytest.mark.target("guest-7")
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_qemu_is_told_what_of_its_guest_is_in_flight(running: dict[str, GuestTarget], layout: str) -> None:
+    target = of(running, "qemu-guest:7")
+    session = target.open()
+    program = load(SHORT.format(layout=layout, size=256, more=""))
+    used = []
+
+    def begun(step: int) -> None:
+        device = session._device()
+        area = device.areas[0].view
+        packed = layout == "packed"
+        head = (vu.INFLIGHT_PACKED if packed else vu.INFLIGHT_SPLIT).unpack_from(area)
+        assert head[1:3] == (1, 256), "version and entries"
+        used.append(head[5] | head[7] << 15 if packed else head[4])
+        if not packed:
+            assert device.positions(device.rings[0])[1] == used[-1]
+
+    try:
+        outcome = device_side.run(program, session, begun=begun)
+    finally:
+        session.close()
+    assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+    assert len(set(used)) > 1, "it follows what is used"
 
 
 @pytest.mark.target("guest-uml")

@@ -15,6 +15,7 @@ from fuzz.targets.driver import Unsettled
 from fuzz.targets.extents import gather
 from fuzz.targets.served.backend import Served
 from fuzz.targets.served.bench import Bench
+from fuzz.targets.served.keeping import RingClass
 from fuzz.targets.served.kinds import READ
 from fuzz.targets.served.machine import OFF, WORKING, Machine
 from oracles import spec
@@ -178,6 +179,11 @@ class ServedSession:
             raise Unsettled(f"the driver does not let go: {state}")
         self._well = state == OFF
         return self._well
+
+    def ring_class(self) -> RingClass:
+        """The class of the device's half of the ring: it keeps what is in flight, if the front-end asked for that."""
+        device = self._device()
+        return device.ring_class(device.rings[self.host.queue])
 
     # -- what a device of the class says
 
