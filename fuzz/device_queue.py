@@ -24,6 +24,7 @@ from oracles.split_rings import Chain
 from oracles.trace import Called, Delivered, Extent, Filled, Looked, Observation, Resetting, Started, Stored
 
 Ring = Union[split_rings.DeviceRing, packed_rings.DeviceRing]
+RingClass = Union[type[split_rings.DeviceRing], type[packed_rings.DeviceRing]]
 Filling = Callable[[int, Sequence[Extent], int, "int | None"], bytes]
 """Says what is written into a buffer: serial number, device-readable elements, room, length wanted."""
 _FENCE = Lock()  # taken and let go, it keeps loads behind it from being done before stores
@@ -56,6 +57,8 @@ class DeviceQueue:
         #: what each device-writable part begins with, and how much is written at least, where we are of some class
         self.prefix = bytes(getattr(session, "prefix", b""))
         self.least = int(getattr(session, "least", 0))
+        #: makes the ring, where more is to be kept of it than we need
+        self.ring_class: Callable[[], RingClass] | None = getattr(session, "ring_class", None)
         self.stamp = 0  # so many bytes behind that prefix say which buffer it is
         self.given: Callable[[list[tuple[int, int]]], None] | None = None  # buffers are about to be used: number, id
         self.arrived: Callable[[exposed.Chain], None] | None = None  # a buffer is found exposed
@@ -91,7 +94,9 @@ class DeviceQueue:
         self.memory = session.memory
         self.words = session.memory.cast("H")
         split = not session.features & spec.RING_PACKED
-        kind = split_rings.DeviceRing if split else packed_rings.DeviceRing
+        kind: RingClass = split_rings.DeviceRing if split else packed_rings.DeviceRing
+        if self.ring_class is not None:
+            kind = self.ring_class()
         places = (config.descriptor, config.driver, config.device)
         self.ring = kind(
             self.memory, address, self._store, session.features, config.size, *places, config.available, config.used

@@ -141,9 +141,10 @@ def _guest(words: str) -> Target:
         from fuzz.targets.guests.machine_uml import make as make_uml
 
         return cast("Target", make_uml(words))
+    from fuzz.coverage.build import plugin_file
     from fuzz.targets.guests.machine_qemu import make as make_guest
 
-    return cast("Target", make_guest(words))
+    return cast("Target", make_guest(words, plugin_file))
 
 
 def _presets() -> list[str]:

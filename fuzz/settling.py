@@ -30,6 +30,10 @@ class Settles(Protocol):
         """Whether the driver's upper half works."""
         ...
 
+    def speaks(self) -> bool:
+        """Whether a buffer should be used while it comes up, if one is outstanding."""
+        ...
+
     def handed(self) -> list[tuple[bytes, bytes]]:
         """What its upper half got since the last call: first bytes of each piece, and what they begin with if right."""
         ...
@@ -66,7 +70,7 @@ def settle(
     while not one.settled():
         queue.look()
         hear(session, feed)
-        if queue.follower.outstanding:
+        if queue.follower.outstanding and one.speaks():
             queue.use(Use())
             call()
         else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import lzma
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from fuzz.targets import TargetError
-from fuzz.targets.guests import build, console, initramfs, kernels, machine_qemu, machine_uml
+from fuzz.targets.guests import build, console, counting, initramfs, kernels, machine_qemu, machine_uml
+from fuzz.targets.guests.guest import Guest
 from fuzz.targets.served.machine import OFF, STARTING, Handed
 
 # --- the file system --------------------------------------------------------------------------------------------------
@@ -59,6 +61,12 @@ def test_modules_come_behind_what_they_need_and_unpacked(tmp_path: Path) -> None
     assert [name for name, _ in loaded] == ["failover", "net_failover", "virtio_net"]
     assert loaded[2][1] == module("net-failover,built_in")
     assert initramfs.ordered(tmp_path, "rng") == [], "what is no file is built in"
+    (tmp_path / "vmw_vsock_virtio_transport.ko").write_bytes(module("vmw_vsock_virtio_transport_common,vsock"))
+    (tmp_path / "vmw_vsock_virtio_transport_common.ko").write_bytes(module("vsock"))
+    (tmp_path / "vsock.ko").write_bytes(module(""))
+    assert [name for name, _ in initramfs.ordered(tmp_path, "vsock")] == [
+        "vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport",
+    ]  # fmt: skip
     image = initramfs.packed(b"agent", loaded)
     assert image == initramfs.packed(b"agent", loaded)
     assert names(gzip.decompress(image))[-4:-1] == [
@@ -97,6 +105,96 @@ def test_a_device_that_a_guest_lacks_is_said_when_it_has_booted() -> None:
     heard = console.Listener(2)
     heard.feed(b"device 0 virtio0 2\nready 7\n")
     assert [device.state for device in heard.devices] == [OFF, "failed: the guest has no such device"]
+
+
+def test_where_a_kernel_has_its_code_is_heard() -> None:
+    heard = console.Listener(1)
+    heard.feed(b"code ffffffff81cdba00 ffffffff81ce4dd0\n")
+    assert heard.code == (0xFFFFFFFF81CDBA00, 0xFFFFFFFF81CE4DD0)
+    heard.feed(b"code zz\n")
+    assert heard.code[1] == 0xFFFFFFFF81CE4DD0
+
+
+# --- a kernel that counts ---------------------------------------------------------------------------------------------
+
+
+def without_plugins(folder: Path) -> str:
+    """A program that is to QEMU without plugins what it says."""
+    program = folder / "qemu"
+    program.write_text("#!/bin/sh\necho 'qemu: -plugin: invalid option' >&2\nexit 1\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_qemu_without_plugins_says_so_in_a_line(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQFUZZ_QEMU", without_plugins(cached))
+    with pytest.raises(TargetError, match=r"^coverage=on needs a QEMU built with plugins .*: qemu: -plugin: invalid"):
+        machine_qemu.make("qemu-guest:7,coverage=on", lambda: cached / "tcg.so")
+
+
+def test_where_the_code_lies_is_asked_once_for_each_kernel(cached: Path) -> None:
+    kernel = kernels.find("7")
+    asked: list[FakeGuest] = []
+
+    def ask() -> Guest:
+        asked.append(FakeGuest("code 10 2f\ndevice 0 virtio0 2\nready 7\n"))
+        return cast("Guest", asked[-1])
+
+    for _ in range(2):
+        assert counting.code_of(kernel, "blk", ask, 5.0) == counting.Code(0x10, 0x2F)
+    assert [guest.closed for guest in asked] == [True]
+    kernel.image.write_bytes(b"another")
+    counting.code_of(kernel, "blk", ask, 5.0)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "died", "line"),
+    [
+        ("code 0 0\nready 7\n", "", r"7\.10 1 does not say where virtio_ring\.c is"),
+        ("", "the guest ended: no word why", r"can't be asked where its code lies: the guest ended: no word why"),
+        ("", "", r"can't be asked where its code lies: it does not come up in 0\.1 s"),
+    ],
+)
+def test_a_kernel_that_does_not_say_where_its_code_lies_is_a_line(
+    cached: Path, said: str, died: str, line: str
+) -> None:
+    guest = FakeGuest(said, died)
+    with pytest.raises(TargetError, match=line):
+        counting.code_of(kernels.find("7"), "blk", lambda: cast("Guest", guest), 0.1)
+    assert guest.closed
+
+
+class FakeGuest:
+    """Says what it is told to."""
+
+    def __init__(self, said: str, died: str = "") -> None:
+        self.heard = console.Listener(0)
+        self.said, self.died = said, died
+        self.closed = False
+
+    def boot(self, slots: tuple[()]) -> None:
+        self.heard.feed(self.said.encode())
+
+    def alive(self) -> str:
+        return self.died
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_counts_of_a_guest_say_only_what_was_reached() -> None:
+    counters = counting.Reached()
+    try:
+        counters.wanted = True
+        counters.clear()
+        counters.memory[4096 + 7], counters.memory[4096 + 9] = 200, 1
+        assert counters.hits() == [(7, 1), (9, 1)]
+        counters.keep()
+        counters.memory[4096 + 8] = 1
+        assert counters.hits() == [(7, 1), (9, 1)]
+    finally:
+        counters.close()
 
 
 # --- a kernel's last words --------------------------------------------------------------------------------------------
@@ -170,16 +268,17 @@ def test_an_image_is_named_by_its_path(cached: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("qemu-guest:7,kind=gpu", r"qemu-guest has no kind=gpu: there are net, blk, console, rng"),
-        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device=, warn="),
+        ("qemu-guest:7,kind=gpu", r"qemu-guest has no kind=gpu: there are net, blk, console, rng, vsock"),
+        ("qemu-guest:7,color=red", r"qemu-guest has no option 'color=red': modules=, kind=, device=, warn=, coverage="),
         ("qemu-guest:7,warn=on", r"qemu-guest has no warn=on: panic, or nothing"),
+        ("qemu-guest:7,coverage=off", r"qemu-guest has no coverage=off: on, or nothing"),
         ("qemu-guest:7,device=other", r"qemu-guest has no device 'other'"),
         ("qemu-guest:7,kind=console", r"no vhost-user device of class console but the generic one: add device=test"),
     ],
 )
 def test_wrong_words_are_answered_by_a_line(cached: Path, words: str, line: str) -> None:
     with pytest.raises(TargetError, match=line):
-        machine_qemu.make(words)
+        machine_qemu.make(words, Path)
 
 
 def test_uml_has_no_devices_of_qemu(cached: Path) -> None:

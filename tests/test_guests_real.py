@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from fuzz import device_side, generate
+from fuzz.coverage.build import plugin_file
 from fuzz.encoding import load
-from fuzz.targets.guests import machine_qemu, machine_uml
+from fuzz.targets.guests import counting, kernels, machine_qemu, machine_uml
+from fuzz.targets.guests.counting import CountedGuest
+from fuzz.targets.served.kinds import vsock
 from fuzz.verdict import CONFORMS, CRASHED, UNDECIDED
 from oracles import spec
+from oracles import vhost_user as vu
+from oracles.trace import Delivered
 
 if TYPE_CHECKING:
     from fuzz.targets.guests.guest import Guest
@@ -46,7 +51,7 @@ call
 
 
 def made(words: str) -> GuestTarget:
-    return machine_uml.make(words) if words.startswith("uml:") else machine_qemu.make(words)
+    return machine_uml.make(words) if words.startswith("uml:") else machine_qemu.make(words, plugin_file)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,94 @@ def test_programs_accuse_nobody_and_share_a_guest(running: dict[str, GuestTarget
         seen.add((program.layout, bool(program.features & spec.IN_ORDER)))
     assert len(seen) == len(MODES)
     assert target.starts == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("uml:,kind=vsock", marks=pytest.mark.target("guest-uml")),
+        pytest.param("qemu-guest:7,kind=vsock", marks=pytest.mark.target("guest-7")),
+    ],
+)
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_a_stream_goes_both_ways_and_what_came_is_what_we_wrote(
+    running: dict[str, GuestTarget], words: str, layout: str
+) -> None:
+    target = of(running, words)
+    program = load(SHORT.format(layout=layout, size=target.limits.split_sizes[0], more=" in_order"))
+    session = target.open()
+    streams: dict[tuple[int, int], vsock.Stream] = {}
+
+    def begun(step: int) -> None:
+        if step == 3:
+            time.sleep(0.5)  # for the guest to say what it got
+        device = session._device()
+        assert isinstance(device.kind, vsock.Device)
+        streams.update(device.kind.streams)
+
+    try:
+        outcome = device_side.run(program, session, begun=begun)
+    finally:
+        session.close()
+    assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+    assert any(isinstance(seen, Delivered) for _, seen in outcome.trace), "it got our data"
+    assert [key[0] - 1234 for key in streams] == [target.slot(program.features | MODES[layout])], "a port for each slot"
+    stream = next(iter(streams.values()))
+    assert stream.sent > 0
+    assert stream.received > 0
+    assert stream.sent - stream.taken <= stream.room
+
+
+@pytest.mark.target("guest-7")
+def test_a_guest_counts_its_code_for_virtqueues_while_a_program_runs() -> None:
+    target = made("qemu-guest:7,coverage=on")
+    assert isinstance(target, CountedGuest)
+    reached = []
+    try:
+        assert target.counters() is None, "nothing runs"
+        target.probe()
+        counters = target.counters()
+        assert counters is not None
+        for layout in ("split", "packed", "packed"):
+            session = target.open()
+            outcome = device_side.run(load(SHORT.format(layout=layout, size=256, more="")), session)
+            session.close()
+            assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+            reached.append({place for place, count in counters.hits() if count})
+        code = counting.code_of(kernels.find("7"), "blk", lambda: pytest.fail("it was asked"), 1.0)
+        assert all(place < code.end - code.start for place in reached[0] | reached[1])
+    finally:
+        target.close()
+    split, packed, again = reached
+    assert min(len(split), len(packed)) >= 50
+    assert len(split - packed) >= 20, "one layout has code of its own"
+    assert len(packed ^ again) < len(packed ^ split) / 4, "what runs twice reaches nearly the same"
+
+
+@pytest.mark.target("guest-7")
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_qemu_is_told_what_of_its_guest_is_in_flight(running: dict[str, GuestTarget], layout: str) -> None:
+    target = of(running, "qemu-guest:7")
+    session = target.open()
+    program = load(SHORT.format(layout=layout, size=256, more=""))
+    used = []
+
+    def begun(step: int) -> None:
+        device = session._device()
+        area = device.areas[0].view
+        packed = layout == "packed"
+        head = (vu.INFLIGHT_PACKED if packed else vu.INFLIGHT_SPLIT).unpack_from(area)
+        assert head[1:3] == (1, 256), "version and entries"
+        used.append(head[5] | head[7] << 15 if packed else head[4])
+        if not packed:
+            assert device.positions(device.rings[0])[1] == used[-1]
+
+    try:
+        outcome = device_side.run(program, session, begun=begun)
+    finally:
+        session.close()
+    assert (outcome.verdict, outcome.reason) == (CONFORMS, "")
+    assert len(set(used)) > 1, "it follows what is used"
 
 
 @pytest.mark.target("guest-uml")

@@ -6,6 +6,7 @@ Knows the words of both. Must not know machines.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fuzz.targets.served.machine import OFF, STARTING, Handed
@@ -38,6 +39,7 @@ class Listener:
     def __init__(self, slots: int) -> None:
         self.devices = [Device() for _ in range(slots)]
         self.release = ""  # of the kernel; '' before it has booted
+        self.code = (0, 0)  # where its code for virtqueues lies, if it was asked
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -51,6 +53,11 @@ class Listener:
         word, _, rest = line.partition(" ")
         if word == "ready":
             self._booted(rest)
+            return
+        if word == "code":
+            with suppress(ValueError):
+                start, end = rest.split(" ")
+                self.code = int(start, 16), int(end, 16)
             return
         number, _, rest = rest.partition(" ")
         if not number.isdecimal() or int(number) >= len(self.devices):

@@ -18,10 +18,10 @@ from fuzz.targets.served.machine import ENDING, STARTING, Handed, Slot
 
 MODES = ((False, False), (False, True), (True, False), (True, True))
 """(packed, in_order) of the four devices that every guest has."""
-KINDS = {"net": 1, "blk": 2, "console": 3, "rng": 4}
+KINDS = {"net": 1, "blk": 2, "console": 3, "rng": 4, "vsock": 19}
 """Classes of devices that the agent keeps busy: their ids (5)."""
-OUTSTANDING = {"net": 1 << 15, "blk": 32, "console": 1, "rng": 1}
-"""Buffers that a driver keeps outstanding, as the agent uses it."""
+OUTSTANDING = {"net": 1 << 15, "blk": 32, "console": 1, "rng": 1, "vsock": 64}
+"""Buffers that a driver keeps outstanding, as the agent uses it; of a socket it fills up when half of 128 are left."""
 #: of every guest: it ends at once when something is wrong with it, and doesn't do what costs time
 APPEND = ("quiet", "panic=-1", "oops=panic", "random.trust_cpu=on", "audit=0")
 _ROOM = 1 << 20  # bytes that a guest may say before it has to wait for us
@@ -39,6 +39,7 @@ class Guest:
         self.slots: Sequence[tuple[str, bool, bool]] = [(kind, packed, in_order) for packed, in_order in MODES]
         self.heard = console.Listener(len(self.slots))
         self.command = ""
+        self.inherited: dict[str, int] = {}  # descriptors beside the agent's, by name
         self._process: Process | None = None
         self._ends: tuple[int, int] | None = None  # of the agent's fifos: what we say, what we hear
         self._read = 0  # bytes of the console that words() gave
@@ -71,7 +72,7 @@ class Guest:
             with suppress(OSError):  # more than a user may have: then it waits sooner
                 fcntl.fcntl(self._ends[1], fcntl.F_SETPIPE_SZ, _ROOM)
             theirs = [os.open(hears, os.O_RDONLY), os.open(speaks, os.O_WRONLY)]
-            process.start({"in": theirs[0], "out": theirs[1]})
+            process.start({"in": theirs[0], "out": theirs[1], **self.inherited})
         except OSError as error:
             raise TargetError(f"{process.folder} can't be written to: {error.strerror}") from None
         finally:

@@ -20,7 +20,10 @@ _CONSOLE = (5, 1)  # device numbers of /dev/console
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _SUFFIX = re.compile(r"\.ko(\.xz|\.gz)?$")
 #: what drives a class of devices; a kernel that has it built in has no such file
-MODULES = {"blk": "virtio_blk", "net": "virtio_net", "rng": "virtio_rng", "console": "virtio_console"}
+MODULES = {
+    "blk": "virtio_blk", "net": "virtio_net", "rng": "virtio_rng", "console": "virtio_console",
+    "vsock": "vmw_vsock_virtio_transport",
+}  # fmt: skip
 
 
 def entry(name: str, mode: int, data: bytes = b"", number: int = 0, device: tuple[int, int] = (0, 0)) -> bytes:

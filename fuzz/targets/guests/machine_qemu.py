@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from shutil import which
 
 from fuzz.targets import TargetError
 from fuzz.targets.guests import kernels
-from fuzz.targets.guests.guest import KINDS, Guest
+from fuzz.targets.guests.counting import ASK, CountedGuest, Counting, code_of, has_plugins
+from fuzz.targets.guests.guest import KINDS, OUTSTANDING, Guest
 from fuzz.targets.guests.kernels import Kernel
 from fuzz.targets.guests.machine_uml import ENTER
-from fuzz.targets.guests.target import GuestTarget, options, target
+from fuzz.targets.guests.target import GuestTarget, limits, options, target
 from fuzz.targets.process import first_line
 from fuzz.targets.served.kinds import load
 from fuzz.targets.served.machine import Slot
@@ -38,8 +40,9 @@ _DEVICES = {
     "blk": f"vhost-user-blk-pci,num-queues=1,queue-size={SIZE}",
     "rng": "vhost-user-rng-pci",
     "net": "virtio-net-pci",
+    "vsock": "vhost-user-vsock-pci",
 }
-_SIZES = {"rng": 4}
+_SIZES = {"rng": 4, "vsock": 128}
 _TEST = "vhost-user-test-device-pci"
 
 
@@ -66,6 +69,18 @@ class QemuGuest(Guest):
     def __init__(self, kernel: Kernel, kind: str, test: bool, strict: bool) -> None:
         super().__init__(kernel, kind, strict)
         self.test = test
+        self.counting: Counting | None = None
+
+    def count(self, counting: Counting) -> QemuGuest:
+        """Have it count its kernel's code."""
+        self.counting = counting
+        self.inherited["counters"] = counting.shared.descriptor
+        return self
+
+    def ask(self) -> QemuGuest:
+        """Have it say where its kernel's code lies."""
+        self.append = (*self.append, ASK)
+        return self
 
     def words_of(self, slots: Sequence[Slot]) -> tuple[list[str], dict[str, str]]:
         """No firmware that looks for disks: the first who speaks to a device is the kernel."""
@@ -80,6 +95,8 @@ class QemuGuest(Guest):
         ]  # fmt: skip
         for number, slot in enumerate(slots):
             words += self._device(number, slot)
+        if self.counting is not None:
+            return [*words, *self.counting.words], self.counting.environment
         return words, {}
 
     def _device(self, number: int, slot: Slot) -> list[str]:
@@ -104,12 +121,12 @@ def _switch(on: bool) -> str:
     return "on" if on else "off"
 
 
-def make(words: str) -> GuestTarget:
-    """The target that ``qemu-guest:[KERNEL][,modules=DIR][,kind=KIND][,device=test][,warn=panic]`` names.
+def make(words: str, plugin: Callable[[], Path]) -> GuestTarget:
+    """The target that ``qemu-guest:[KERNEL][,modules=DIR][,kind=KIND][,device=test][,warn=panic][,coverage=on]`` names.
 
-    Raises TargetError.
+    *plugin*: makes the file of a plugin that counts. Raises TargetError.
     """
-    named, chosen = options(words, ("modules", "kind", "device", "warn"))
+    named, chosen = options(words, ("modules", "kind", "device", "warn", "coverage"))
     kernel = kernels.find(named, chosen.get("modules", ""))
     kind = chosen.get("kind", "blk")
     test = chosen.get("device", "") == "test"
@@ -118,10 +135,25 @@ def make(words: str) -> GuestTarget:
     if not test and kind not in _DEVICES:
         raise TargetError(f"QEMU has no vhost-user device of class {kind} but the generic one: add device=test")
     facts = {"kernel": kernel.version, "image": str(kernel.image)}
-    return target(
-        words, kind, SIZE if test else _SIZES.get(kind, SIZE), _STARTING,
-        lambda: QemuGuest(kernel, kind, test, "warn" in chosen),
-        lambda: {**facts, "version": first_line([*(generic() if test else program()), "--version"])},
+
+    def guest() -> QemuGuest:
+        return QemuGuest(kernel, kind, test, "warn" in chosen)
+
+    def told() -> dict[str, str]:
+        return {**facts, "version": first_line([*qemu(), "--version"])}
+
+    qemu = generic if test else program
+    size = SIZE if test else _SIZES.get(kind, SIZE)
+    if "coverage" not in chosen:
+        return target(words, kind, size, _STARTING, guest, told)
+    file = plugin()
+    has_plugins(qemu(), file)
+    code = code_of(kernel, kind, lambda: guest().ask(), _STARTING)
+    facts["counted"] = f"code from {code.start:#x} to {code.end:#x}"
+    counting = Counting(file, code)
+    return CountedGuest(
+        words, lambda: guest().count(counting), kind, limits(size), counting=counting, most=OUTSTANDING[kind],
+        starting=_STARTING, facts=told,
     )  # fmt: skip
 
 

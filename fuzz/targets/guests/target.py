@@ -20,6 +20,7 @@ from fuzz.targets.served.target import ServedTarget
 from oracles import spec
 
 _PAUSE = 0.002  # seconds between two looks at a guest
+_ONLY = {"warn": "panic", "coverage": "on"}  # options with one value
 _UNIT = 60.0  # seconds that a driver may take to come up or to go
 
 
@@ -98,8 +99,9 @@ def options(words: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
         found[name] = value
     if found.get("kind", "blk") not in KINDS:
         raise TargetError(f"{words.partition(':')[0]} has no kind={found['kind']}: there are {', '.join(KINDS)}")
-    if found.get("warn", "panic") != "panic":
-        raise TargetError(f"{words.partition(':')[0]} has no warn={found['warn']}: panic, or nothing")
+    for name, only in _ONLY.items():
+        if found.get(name, only) != only:
+            raise TargetError(f"{words.partition(':')[0]} has no {name}={found[name]}: {only}, or nothing")
     return named, found
 
 

@@ -11,17 +11,20 @@ import select
 import socket
 from contextlib import suppress
 
+from fuzz.targets.model import inflight
 from fuzz.targets.model.backend import Backend
+from fuzz.targets.model.inflight import Area
 from fuzz.targets.model.speaking import Refused
 from fuzz.targets.model.vring import Vring
 from fuzz.targets.served.honest import HonestQueue
+from fuzz.targets.served.keeping import RingClass, ring_class
 from fuzz.targets.served.kinds import Kind
 from fuzz.targets.served.memory import OneRange
 from oracles import spec
 from oracles import vhost_user as vu
 
 RING_FEATURES = spec.VERSION_1 | spec.INDIRECT_DESC | spec.EVENT_IDX
-PROTOCOL = vu.MQ | vu.REPLY_ACK | vu.BACKEND_REQ | vu.CONFIG | vu.RESET | vu.MEM_SLOTS | vu.STATUS
+PROTOCOL = vu.MQ | vu.REPLY_ACK | vu.BACKEND_REQ | vu.CONFIG | vu.RESET | vu.MEM_SLOTS | vu.STATUS | vu.INFLIGHT
 _CONFIG = 256  # bytes of configuration space that may be asked for; what the class has not is 0
 _FIRST = 1 << 15  # of a packed virtqueue that begins: position 0, wrap counter 1
 
@@ -39,6 +42,7 @@ class Served(Backend):
         self.regions: OneRange = OneRange()
         self.mine: int | None = None  # the queue that a program serves
         self.honest: dict[int, HonestQueue] = {}
+        self.areas: dict[int, Area] = {}  # of queues that began, where they keep what is in flight
 
     # -- rings
 
@@ -90,8 +94,18 @@ class Served(Backend):
         assert space is not None
         self.honest[number] = HonestQueue(
             self.kind, number, space.view, space.low, self.accepted, ring.size, places, positions,
-            lambda: self.call_for(number),
+            lambda: self.call_for(number), self.ring_class(ring),
         )  # fmt: skip
+
+    def ring_class(self, ring: Vring) -> RingClass:
+        """The class of the ring that serves a queue: it keeps its part of the inflight area, if that has room."""
+        packed = bool(self.accepted & spec.RING_PACKED)
+        area = self.areas.get(ring.number)
+        if area is None:
+            area = self.area_of(ring)
+            if area is not None and len(area.view) >= inflight.room(packed, ring.size):
+                self.areas[ring.number] = area
+        return ring_class(packed, self.areas.get(ring.number))
 
     def _run(self, number: int) -> None:
         if self.honest[number].run():
@@ -142,7 +156,13 @@ class Served(Backend):
     def set_features(self, payload: bytes, descriptors: list[int]) -> None:
         """A driver begins: what was before is over."""
         self.honest.clear()
+        self.areas.clear()
         super().set_features(payload, descriptors)
+
+    def set_inflight_fd(self, payload: bytes, descriptors: list[int]) -> None:
+        """The area to use, from where queues begin next."""
+        super().set_inflight_fd(payload, descriptors)
+        self.areas.clear()
 
     def set_vring_addr(self, payload: bytes, descriptors: list[int]) -> None:
         """Where a ring is; it begins anew there."""

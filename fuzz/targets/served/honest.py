@@ -10,8 +10,9 @@ from collections.abc import Callable
 from threading import Lock
 
 from fuzz.targets.extents import gather, scatter
+from fuzz.targets.served.keeping import RingClass
 from fuzz.targets.served.kinds import READ, Kind
-from oracles import packed_rings, spec, split_rings
+from oracles import packed_rings, split_rings
 from oracles.split_rings import Chain
 
 Ring = split_rings.DeviceRing | packed_rings.DeviceRing
@@ -21,11 +22,15 @@ FENCE = Lock()
 
 
 class HonestQueue:
-    """One live virtqueue, whose areas lie at these offsets of *memory*. *signal*: notifies the driver."""
+    """One live virtqueue, whose areas lie at these offsets of *memory*.
+
+    *signal*: notifies the driver. *make*: makes the ring.
+    """
 
     def __init__(
         self, kind: Kind, queue: int, memory: memoryview, address: int, features: int, size: int,
         places: tuple[int, int, int], positions: tuple[int, int], signal: Callable[[], None],
+        make: RingClass,
     ) -> None:  # fmt: skip
         self.kind = kind
         self.queue = queue
@@ -33,7 +38,6 @@ class HonestQueue:
         self.words = memory.cast("H")
         self.address = address
         self.signal = signal
-        make = packed_rings.DeviceRing if features & spec.RING_PACKED else split_rings.DeviceRing
         self.ring: Ring = make(memory, address, self._store, features, size, *places, *positions)
         self.kept: deque[Chain] = deque()
         self.count = _APART

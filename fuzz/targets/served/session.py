@@ -15,6 +15,7 @@ from fuzz.targets.driver import Unsettled
 from fuzz.targets.extents import gather
 from fuzz.targets.served.backend import Served
 from fuzz.targets.served.bench import Bench
+from fuzz.targets.served.keeping import RingClass
 from fuzz.targets.served.kinds import READ
 from fuzz.targets.served.machine import OFF, WORKING, Machine
 from oracles import spec
@@ -80,10 +81,14 @@ class ServedSession:
         self._await(lambda: machine.state(self._slot) == OFF, "the machine does not come up")
         self._bench.leave_to_program(self._slot, self.host.queue)
         machine.handed(self._slot)  # what another session's driver got
+        self.begins()
         machine.begin(self._slot)
         self._await(self._ready, "the driver sets up no virtqueue")
         self._place()
         return self.features
+
+    def begins(self) -> None:
+        """The machine is up, and its driver about to begin."""
 
     def _ready(self) -> bool:
         assert self._bench is not None
@@ -152,6 +157,10 @@ class ServedSession:
             raise Unsettled(f"the driver does not come up: {state}")
         return state == WORKING
 
+    def speaks(self) -> bool:
+        """Whether the device has something to say to a driver that comes up."""
+        return self._device().kind.speaks(self.host.queue)
+
     def end(self, available: int, used: int) -> None:
         """Have the driver let go of the device; from these positions on its queue is served as others are."""
         assert self._machine is not None
@@ -170,6 +179,11 @@ class ServedSession:
             raise Unsettled(f"the driver does not let go: {state}")
         self._well = state == OFF
         return self._well
+
+    def ring_class(self) -> RingClass:
+        """The class of the device's half of the ring: it keeps what is in flight, if the front-end asked for that."""
+        device = self._device()
+        return device.ring_class(device.rings[self.host.queue])
 
     # -- what a device of the class says
 

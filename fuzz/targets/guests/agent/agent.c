@@ -2,7 +2,8 @@
 // it busy and unbinds it, so that one that hangs stops no other.
 //
 // The host says   begin SLOT | end SLOT | blocked | crash | off
-// and hears       device SLOT NAME KIND   for each device, then   ready RELEASE
+// and hears       code FROM TO            if the kernel's command line asks: hex, 0 0 if nobody knows
+//                 device SLOT NAME KIND   for each device, then   ready RELEASE
 //                 state SLOT starting | working | ending | off       features SLOT HEX, after the binding
 //                 failed SLOT WHY           h SLOT TAG RESULT BYTES   what came back of one request (TAG and BYTES: hex)
 #define _GNU_SOURCE
@@ -29,6 +30,7 @@ const struct work WORK[] = {
     {2, "virtio_blk", work_blk},
     {3, "virtio_console", work_console},
     {4, "virtio_rng", work_rng},
+    {19, "vmw_vsock_virtio_transport", work_vsock},
     {0, NULL, NULL},
 };
 
@@ -198,6 +200,8 @@ int main(void)
     put("/proc/sys/kernel/hung_task_timeout_secs", "10");
     load_modules();
     say_open(tty ? tty : "/dev/ttyS0");
+    if (getenv("vqfuzz_code"))
+        say_code();
     uname(&about);
     find_devices();
     say("ready %s", about.release);

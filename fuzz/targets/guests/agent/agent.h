@@ -36,10 +36,14 @@ int put(const char *path, const char *text);            // into a file; 0, or -e
 int get(const char *path, char *text, size_t size);     // a file's first line; its length, or -errno
 int stopped(struct device *device, int descriptor, int milliseconds); // waits; 1: stop, 2: descriptor is readable
 
-// blk.c, others.c
+// code.c
+void say_code(void);
+
+// blk.c, others.c, vsock.c
 const char *work_blk(struct device *device);
 const char *work_rng(struct device *device);
 const char *work_net(struct device *device);
 const char *work_console(struct device *device);
+const char *work_vsock(struct device *device);
 
 #endif

@@ -45,6 +45,10 @@ class Kind(Protocol):
         """The pieces of *data*, as written, that an upper half may be handed: each by its first 16 bytes."""
         ...
 
+    def speaks(self, queue: int) -> bool:
+        """Whether a buffer of a queue that a program is about should be used now, while the driver comes up."""
+        ...
+
     def wanted(self, queue: int, tag: int) -> bytes:
         """What data must begin with that the upper half got of the request that it calls *tag*; b'': that depends."""
         ...

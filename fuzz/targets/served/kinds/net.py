@@ -39,6 +39,10 @@ class Device:
         """The frame."""
         return [data[len(HEADER) :][:MARK]] if queue == RX else []
 
+    def speaks(self, queue: int) -> bool:
+        """A driver that comes up is never kept waiting."""
+        return True
+
     def wanted(self, queue: int, tag: int) -> bytes:
         """Nobody asks for anything in particular."""
         return b""

@@ -28,6 +28,10 @@ class Device:
         """Every 16 bytes."""
         return [data[at : at + MARK] for at in range(0, len(data), MARK)]
 
+    def speaks(self, queue: int) -> bool:
+        """A driver that comes up is never kept waiting."""
+        return True
+
     def wanted(self, queue: int, tag: int) -> bytes:
         """Nobody asks for anything in particular."""
         return b""

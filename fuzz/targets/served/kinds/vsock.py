@@ -27,6 +27,7 @@ class Stream:
     taken: int
     sent: int = 0
     received: int = 0
+    told: int = 0  # of what was received, in the last packet for the guest
 
     def credit(self) -> int:
         """How many bytes may be sent (5.10.6.3)."""
@@ -62,6 +63,7 @@ class Device:
         if op == _RST:
             self.streams.pop(key, None)
         elif op == _REQUEST:
+            self.streams.pop(key, None)
             self.streams[key] = Stream(room, taken)
             self._say(key, _RESPONSE)
         elif stream is not None:
@@ -71,7 +73,8 @@ class Device:
                 self.streams.pop(key, None)
             elif op == _RW:
                 stream.received = stream.received + length & 0xFFFFFFFF
-                self._say(key, _CREDIT_UPDATE)
+                if (stream.received - stream.told & 0xFFFFFFFF) > _ROOM // 4:  # else our next data tells it
+                    self._say(key, _CREDIT_UPDATE)
             elif op == _CREDIT_REQUEST:
                 self._say(key, _CREDIT_UPDATE)
 
@@ -82,6 +85,8 @@ class Device:
         """A packet of the host on a stream."""
         stream = self.streams.get(key)
         taken = stream.received if stream is not None else 0
+        if stream is not None:
+            stream.told = taken
         return HEADER.pack(HOST, GUEST, *key, len(data), _STREAM, op, 0, _ROOM, taken) + data
 
     # -- what is written
@@ -97,8 +102,8 @@ class Device:
         return packet.ljust(size, b"\0") if length is None else packet
 
     def _data(self, number: int, size: int) -> bytes:
-        """Data for the stream that was opened first of those that have credit."""
-        for key, stream in self.streams.items():
+        """Data for the stream that was opened last of those that have credit."""
+        for key, stream in reversed(self.streams.items()):
             data = lines(number, min(size, stream.credit()) // MARK * MARK)
             if data:
                 stream.sent = stream.sent + len(data) & 0xFFFFFFFF
@@ -119,6 +124,10 @@ class Device:
         length = HEADER.unpack_from(data)[4]
         data = data[HEADER.size :][:length]
         return [data[at : at + MARK] for at in range(0, len(data), MARK)]
+
+    def speaks(self, queue: int) -> bool:
+        """A receive buffer waits until there is something to say: else a driver would be out of them soon."""
+        return queue != RX or bool(self.pending)
 
     def wanted(self, queue: int, tag: int) -> bytes:
         """Nobody asks for anything in particular."""
