@@ -44,7 +44,10 @@ def start(out: Path, name: str, *arguments: str, folder: str | Path = "/") -> Ra
         "ASAN_OPTIONS": "alloc_dealloc_mismatch=0:allocator_may_return_null=1:handle_abort=1:symbolize=0",
         "UBSAN_OPTIONS": "print_stacktrace=1:silence_unsigned_overflow=1",
     }
-    return run((*confinement(), str(out / name), *arguments), environment, folder, patience=600)
+    # a folder of its own: libFuzzer names what it keeps there after its process, and that number comes again
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="own-") as own:
+        command = (*confinement(), str(out / name), *arguments)
+        return run(command, environment | {"TMPDIR": own}, folder, patience=600)
 
 
 def empty_start(out: Path, name: str) -> Tried:
