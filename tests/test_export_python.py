@@ -80,6 +80,27 @@ def test_what_is_planted_shows_and_the_control_does_not(cli, tmp_path: Path, rul
     assert control.stdout.splitlines()[-1].startswith("RIGHT: ")
 
 
+@needs_latest
+def test_what_is_found_on_another_queue_shows_there(cli, tmp_path: Path) -> None:
+    if trees.version(TREES[LATEST]) != "7.3.4":
+        pytest.skip(f"found in 7.3.4; here: {trees.version(TREES[LATEST])}")
+    steps = "add in:4\nadd in:1 queue=1\nadd in:1 queue=1\nuse 2 queue=1\nget 1 queue=1\ncallbacks on queue=1\n"
+    head = HEAD.format("packed", " in_order").replace("queue packed 4\n", "queue packed 4\n" * 2)
+    (tmp_path / "find.vq").write_text(head + steps)
+    out = tmp_path / "find.py"
+    done = cli(
+        "export", str(tmp_path / "find.vq"), "--as", "python", "--target", f"linux-ring:{LATEST}", "--out", str(out)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the script shows it" in done.stderr
+    text = out.read_text(encoding="utf-8")
+    assert "    device.add([], [4])\n" in text
+    assert "    queue1.use(2)\n" in text
+    control = tmp_path / "control.py"
+    control.write_text(text.replace("queue1.use(2)", "queue1.use(2, singly=True)"))
+    assert run(control, str(TREES[LATEST])).returncode == 0
+
+
 @pytest.mark.target("dpdk-testpmd")
 def test_a_driver_that_connects_is_served_without_vqfuzz(cli, tmp_path: Path) -> None:
     out = tmp_path / "find.py"
