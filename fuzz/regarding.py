@@ -113,9 +113,12 @@ def _new_packed(follower: PackedFollower, memory: memoryview, place: int) -> tup
     inside = False  # a list whose first descriptor is available
     taken = 0
     for _ in range(follower.size):
-        where, length, _, flags = _unpack(memory, place + 16 * position)
-        if not inside and flags & both != (spec.DESC_F_AVAIL if wrap else spec.DESC_F_USED):
-            break
+        at = place + 16 * position
+        if not inside:  # flags are read before what they publish, which may just be written
+            flags = int.from_bytes(memory[at + 14 : at + 16], "little")
+            if flags & both != (spec.DESC_F_AVAIL if wrap else spec.DESC_F_USED):
+                break
+        where, length, _, flags = _unpack(memory, at)
         inside = bool(flags & NEXT)
         taken += 1
         if flags & INDIRECT:

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from fuzz import device_side, selftest
+from fuzz import device_side, regarding, selftest
 from fuzz.confirm import Runner
 from fuzz.encoding import ProgramError, dump, from_bytes, load
 from fuzz.generate import nth
@@ -310,3 +310,24 @@ def test_what_may_be_torn_is_left_for_the_next_look():
     addresses = [seen.address for seen in found(follower, memory, 0x1000, live=True)]
     assert addresses == [0x1000]
     assert [seen.address for seen in found(follower, memory, 0x1000)] == [0x1020, 0x1000]
+
+
+def test_a_descriptor_that_is_written_during_a_look_is_never_exposed_without_its_table(monkeypatch):
+    """Its flags are stored last: whoever reads its other fields before them may read what was there before."""
+    features = 1 << 34 | spec.INDIRECT_DESC
+    follower = PackedFollower(Started("packed", 4, features, 0x1000, 0x1040, 0x1044, (0x1000, 0x100), 1 << 15, 1 << 15))
+    memory = memoryview(bytearray(0x100))
+    memory[0x80:0x90] = spec.DESCRIPTOR.pack(0x2000, 8, 0, 0)
+    whole = spec.DESCRIPTOR.pack(0x1080, 16, 0, 0x80 | spec.DESC_F_INDIRECT)
+    real = regarding._unpack
+
+    def slow(buffer, at):
+        """Reads fields one by one, and the driver is faster."""
+        address, length, id_, _ = real(buffer, at)
+        memory[:16] = whole
+        return address, length, id_, real(buffer, at)[3]
+
+    monkeypatch.setattr(regarding, "_unpack", slow)
+    assert 0x1000 not in [seen.address for seen in found(follower, memory, 0x1000, live=True)]
+    memory[:16] = whole
+    assert [seen.address for seen in found(follower, memory, 0x1000, live=True)] == [0x1080, 0x1000]

@@ -4,7 +4,8 @@
  *
  *   -accel tcg -plugin tcg.so,from=0xffffffff81000000,to=0xffffffff81020000
  *
- * Needs no header of QEMU: of its interface only functions are used that are the same from version 2 on.
+ * Needs no header of QEMU: of its interface only functions are used that there are from version 2 on. From version 7 on
+ * (QEMU 11) callbacks take data of ours; before, registering with one word more did no harm, so one build does for all.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,10 +23,12 @@ void vqcov_count(uint32_t place);
 
 struct qemu_plugin_tb;
 typedef uint64_t plugin_id;
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, void (*translated)(plugin_id id, struct qemu_plugin_tb *block));
+void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, void (*translated)(uintptr_t one, uintptr_t other), void *data);
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block, void (*run)(unsigned int cpu, void *data),
 					  int registers, void *data);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *block);
+
+void qemu_plugin_set_pc(uint64_t to) __attribute__((weak)); /* is there since the version before 7 */
 
 EXPORTED int qemu_plugin_version = 2;
 EXPORTED int qemu_plugin_install(plugin_id id, const void *info, int count, char **words);
@@ -40,11 +43,19 @@ static void run(unsigned int cpu, void *data)
 	vqcov_count((uint32_t)(uintptr_t)data);
 }
 
-static void translated(plugin_id id, struct qemu_plugin_tb *block)
+/* QEMU looks at the version behind this. */
+__attribute__((constructor)) static void choose_version(void)
 {
+	if (qemu_plugin_set_pc)
+		qemu_plugin_version = 7;
+}
+
+/* Of (id, block), or of (block, data) with data of ours, which is where «from» is. */
+static void translated(uintptr_t one, uintptr_t other)
+{
+	struct qemu_plugin_tb *block = (struct qemu_plugin_tb *)(other == (uintptr_t)&from ? one : other);
 	uint64_t at = qemu_plugin_tb_vaddr(block);
 
-	(void)id;
 	if (at >= from && at < to)
 		qemu_plugin_register_vcpu_tb_exec_cb(block, run, 0, (void *)(uintptr_t)(uint32_t)(at - from));
 }
@@ -70,6 +81,6 @@ EXPORTED int qemu_plugin_install(plugin_id id, const void *info, int count, char
 			fprintf(stderr, "vqfuzz's plugin: %s is neither from=ADDRESS nor to=ADDRESS\n", words[i]);
 			return -1;
 		}
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, &from);
 	return 0;
 }
