@@ -302,6 +302,9 @@ def dump(entries: Iterable[Entry]) -> str:
     return "\n".join([HEADER, *(dump_line(queue, observation) for queue, observation in entries)]) + "\n"
 
 
+_MOST_ENTRIES = 1 << 16  # twice what the layouts allow (2.7, 2.8): what a device was told that can't be is judged
+
+
 def _load_extent(text: str) -> Extent:
     place, plus, length = text.partition("+")
     if not plus:
@@ -346,7 +349,10 @@ def load_line(line: str) -> Entry:
     missing = [name for name in kind._fields if name not in fields and name not in kind._field_defaults]
     if missing:
         raise ValueError(f"{words[1]} lacks {', '.join(missing)}")
-    return int(words[0]), kind(**fields)  # type: ignore[arg-type]  # checked field by field above
+    seen = kind(**fields)  # type: ignore[arg-type]  # checked field by field above
+    if isinstance(seen, Started) and seen.size > _MOST_ENTRIES:
+        raise ValueError(f"a queue of {seen.size} entries: none has more than {_MOST_ENTRIES}")
+    return int(words[0]), seen
 
 
 def load(text: str) -> Iterator[Entry]:

@@ -33,7 +33,10 @@ TEXTS: dict[str, st.SearchStrategy[Any]] = {
 
 def kind_of(kind: type[Observation]) -> st.SearchStrategy[Observation]:
     hints = get_type_hints(kind)
-    return st.builds(kind, **{name: TEXTS[name] if name in TEXTS else VALUES[hints[name]] for name in kind._fields})
+    fields = {name: TEXTS[name] if name in TEXTS else VALUES[hints[name]] for name in kind._fields}
+    if kind is Started:
+        fields["size"] = st.integers(0, 1 << 16)
+    return st.builds(kind, **fields)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -93,6 +96,7 @@ def test_nothing_but_the_header_is_a_trace() -> None:
         ("0 published", "published lacks buffers"),
         ("0 supplied buffer=0 id=0", "supplied lacks slots, readable, writable"),
         ("0 published buffers=1 buffers=1", "'buffers', or has it twice"),
+        ("0 started layout=split size=65537 features=1 descriptor=1 driver=1 device=1 memory=0+8", "queue of 65537"),
         ("0 published buffers=1 what=2", "no field 'what'"),
         ("0 published 1", "no field '1'"),
         ("0 published buffers=", "(invalid literal|is no number)"),
