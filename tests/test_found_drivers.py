@@ -25,6 +25,7 @@ DPDK = {
     "batch-lost-packed": "INO-DRV-WALK",
     "batch-lost-split": "INO-DRV-WALK",
     "skipped-place-split": "INO-S-SKIPPED-SLOT",
+    "skipped-length-split": "INO-SKIP-LEN",
 }
 LINUX = {
     "poll-forgets-batch": "VQ-DRV-WAKE", "reset-keeps-free-head": "INO-S-DESC-SEQ", "reset-keeps-batch": "INO-DRV-WALK",
