@@ -201,6 +201,7 @@ class Campaign:
         meta = self._facts(index, outcome, patient)
         with finds.uninterrupted():
             find = finds.save(wanted.out, rule, program, outcome, meta)
+            self._saved(find, rule)
         self.status.clear()
         self.status.show(f"{rule} in {self._named(index)}: saved as {find.folder}", force=True)
         if outcome.verdict == OUR_FAULT:
@@ -215,6 +216,9 @@ class Campaign:
         if stopped:
             raise KeyboardInterrupt
         return not wanted.go_on and tally.found > found  # neither what never came back nor what is known ends the run
+
+    def _saved(self, find: Find, rule: str) -> None:
+        """A find is on disk, and nothing can come between that and this."""
 
     def _met_often(self, rule: str, program: Program) -> bool:
         """Whether this looks like a known deviation that was met, and shrunk, several times already."""

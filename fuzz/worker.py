@@ -94,8 +94,14 @@ class Worker(Campaign):
         self.status.show("")
         self.send("state", tally=self.tally.dump())
 
+    def _saved(self, find: Find, rule: str) -> None:
+        self.send("saved", rule=rule, folder=str(find.folder))
+
+    def _ours(self, find: Find, outcome: Outcome) -> None:
+        super()._ours(find, outcome)
+        self.send("settled", folder=str(find.folder))
+
     def _confirm(self, find: Find, outcome: Outcome, needs: Needs, repeated: bool, ran: Programs) -> bool:
-        self.send("saved", rule=needs.rule, folder=str(find.folder))
         stopped = super()._confirm(find, outcome, needs, repeated, ran)
         self.send("settled", folder=str(find.folder))
         return stopped

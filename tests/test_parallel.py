@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,10 @@ from fuzz.program import Notify, Program, Supply
 from fuzz.status import Status
 from fuzz.tally import Tally
 from fuzz.targets.model import Model
+from fuzz.trouble import INTERRUPTED
 from fuzz.verdict import Outcome
 from fuzz.wanted import Wanted
+from fuzz.worker import Worker
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Program(steps=(Supply((), (1,)), Notify()))
@@ -223,6 +226,23 @@ def test_a_signal_ends_all_with_everything_saved(start, tmp_path, number):
     for folder in (tmp_path / "vqfuzz-out").iterdir():
         assert finds.load(folder).meta["rule"]
         assert (folder / "report.txt").exists() or f"saved as vqfuzz-out/{folder.name}," in out
+
+
+def test_a_signal_while_a_find_is_saved_does_not_keep_it_from_being_known(tmp_path, monkeypatch):
+    told: list[tuple[str, dict[str, Any]]] = []
+    save = finds.save
+
+    def slowly(*words: Any, **facts: Any) -> Any:
+        find = save(*words, **facts)
+        signal.raise_signal(signal.SIGINT)  # it waits until all is written
+        return find
+
+    monkeypatch.setattr(finds, "save", slowly)
+    wanted = Wanted(1, runs=50, out=tmp_path / "out")
+    one = Worker(Model("a05"), wanted, lambda kind, **facts: told.append((kind, facts)))
+    assert one.run() == INTERRUPTED
+    saved = [facts["folder"] for kind, facts in told if kind == "saved"]
+    assert saved == [str(folder) for folder in (tmp_path / "out").iterdir()]
 
 
 def test_workers_and_their_targets_die_with_a_killed_parent(start, tmp_path):

@@ -7,6 +7,7 @@ programs of the system are needed. Must not know fuzz targets.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import sys
@@ -64,7 +65,7 @@ def versions(python: Path) -> str:
 
 def _interpreter() -> str:
     if f"{sys.version_info.major}.{sys.version_info.minor}" == VERSION:
-        return sys.executable
+        return str(getattr(sys, "_base_executable", sys.executable))  # not that of a checkout's .venv: all share one
     found = shutil.which(f"python{VERSION}")
     if found is None:
         raise Missing(f"no python{VERSION}, which OSS-Fuzz builds with: install it, or make PYTHON=/path/to/it")
@@ -73,13 +74,14 @@ def _interpreter() -> str:
 
 def _made(name: str, steps: tuple[tuple[str, ...], ...]) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vqfuzz" / "oss-fuzz"
-    folder = cache / name
-    python, stamp = folder / "bin" / "python3", folder / ".complete"
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache / "lock"):
             interpreter = _interpreter()
             wanted = f"{interpreter} {steps}\n"
+            # what another checkout wants is another folder: it may be in use
+            folder = cache / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+            python, stamp = folder / "bin" / "python3", folder / ".complete"
             if stamp.is_file() and stamp.read_text() == wanted and _works(python):
                 return python
             shutil.rmtree(folder, ignore_errors=True)
